@@ -1,0 +1,82 @@
+"""Test a claim about how a network computes something: the public names, each loaded when it is first used."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from causalmi import errors as errors
+    from causalmi import testbeds as testbeds
+    from causalmi.data.inputs import Inputs as Inputs
+    from causalmi.data.pairs import CounterfactualPairs as CounterfactualPairs
+    from causalmi.data.task import Task as Task
+    from causalmi.engine.load import load_model as load_model
+    from causalmi.engine.model import Model as Model
+    from causalmi.engine.model import plan as plan
+    from causalmi.methods.agreement import filter_pairs as filter_pairs
+    from causalmi.methods.controls import RandomSite as RandomSite
+    from causalmi.methods.controls import ShuffledSources as ShuffledSources
+    from causalmi.methods.controls import UntrainedModel as UntrainedModel
+    from causalmi.methods.interchange import interchange_test as interchange_test
+    from causalmi.models.scm import CausalModule as CausalModule
+    from causalmi.models.transformer import Transformer as Transformer
+    from causalmi.models.transformer import TransformerConfig as TransformerConfig
+    from causalmi.models.transformer_lens import load_transformer_lens as load_transformer_lens
+    from causalmi.spec import site as site
+    from causalmi.spec.causal_model import CausalModel as CausalModel
+    from causalmi.spec.causal_model import Setting as Setting
+    from causalmi.spec.factory import hypothesis as hypothesis
+    from causalmi.spec.hypothesis import AtLeast as AtLeast
+    from causalmi.spec.hypothesis import Hypothesis as Hypothesis
+    from causalmi.spec.hypothesis import Resample as Resample
+    from causalmi.spec.site_type import Site as Site
+    from causalmi.stats.estimate import Estimate as Estimate
+
+# The same names for the interpreter, each with its module; a test holds the two lists together.
+_MODULES = {"errors": "causalmi.errors", "site": "causalmi.spec.site", "testbeds": "causalmi.testbeds"}
+_HOMES = {
+    "AtLeast": "causalmi.spec.hypothesis",
+    "CausalModel": "causalmi.spec.causal_model",
+    "CausalModule": "causalmi.models.scm",
+    "CounterfactualPairs": "causalmi.data.pairs",
+    "Estimate": "causalmi.stats.estimate",
+    "Hypothesis": "causalmi.spec.hypothesis",
+    "Inputs": "causalmi.data.inputs",
+    "Model": "causalmi.engine.model",
+    "RandomSite": "causalmi.methods.controls",
+    "Resample": "causalmi.spec.hypothesis",
+    "Setting": "causalmi.spec.causal_model",
+    "ShuffledSources": "causalmi.methods.controls",
+    "Site": "causalmi.spec.site_type",
+    "Task": "causalmi.data.task",
+    "Transformer": "causalmi.models.transformer",
+    "TransformerConfig": "causalmi.models.transformer",
+    "UntrainedModel": "causalmi.methods.controls",
+    "filter_pairs": "causalmi.methods.agreement",
+    "hypothesis": "causalmi.spec.factory",
+    "interchange_test": "causalmi.methods.interchange",
+    "load_model": "causalmi.engine.load",
+    "load_transformer_lens": "causalmi.models.transformer_lens",
+    "plan": "causalmi.engine.model",
+}
+
+__all__ = [*_MODULES, *_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    value = _load(name)
+    globals()[name] = value
+    return value
+
+
+def _load(name: str) -> object:
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name == "__version__":
+        return import_module("importlib.metadata").version("causalmi")
+    raise AttributeError(f"module 'causalmi' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

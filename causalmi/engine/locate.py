@@ -1,0 +1,77 @@
+"""Does the network have this site, on these examples, and what shape do its numbers have there?"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from causalmi.data.inputs import Inputs
+from causalmi.data.positions import is_single, resolve
+from causalmi.engine.hooks import Step, evaluating, hooked
+from causalmi.engine.selection import Selection
+from causalmi.errors import SiteError
+from causalmi.models.adapter import Adapter
+from causalmi.models.tap import Tap
+from causalmi.spec.site import Site
+
+
+@dataclass(frozen=True)
+class Place:
+    """A site found in a network: where to hook, what to select, and the shape [batch, ...] of what is selected."""
+
+    tap: Tap
+    selection: Selection
+    shape: tuple[int, ...]
+
+
+def locate(adapter: Adapter, inputs: Inputs, sites: Iterable[Site]) -> dict[Site, Place]:
+    """Each of ``sites`` found; raises SiteError or PositionError with the reason for the first that is not there."""
+    taps = {site: adapter.tap(site) for site in sites}
+    return {site: _place(site, tap, _full_shape(adapter, site, tap, inputs), inputs) for site, tap in taps.items()}
+
+
+def _place(site: Site, tap: Tap, full: tuple[int, ...], inputs: Inputs) -> Place:
+    if site.at is not None and (len(full) < 3 or not tap.positions):
+        raise SiteError(f"{site}: its values have shape {full}, without positions; leave out at=")
+    if site.neurons is not None and max(site.neurons) >= full[-1]:
+        raise SiteError(
+            f"{site}: neuron {max(site.neurons)} is past the end; there are {full[-1]}, 0 to {full[-1] - 1}"
+        )
+    head = (site.head,) if isinstance(site.head, int) else site.head
+    positions = None if site.at is None else resolve(site.at, inputs)
+    selection = Selection(positions, head, site.neurons, is_single(site.at), isinstance(site.head, int))
+    return Place(tap, selection, selection.shape(full))
+
+
+def _full_shape(adapter: Adapter, site: Site, tap: Tap, inputs: Inputs) -> tuple[int, ...]:
+    """The shape of everything that passes at the tap: from its own sizes, or from running the first example."""
+    n, length = inputs.values.shape[:2]
+    if tap.needs_pattern:
+        return (n, length, tap.heads or 1, length)
+    if tap.width is not None:
+        heads = () if tap.heads is None else (tap.heads,)
+        return (n, *((length,) if tap.positions else ()), *heads, tap.width)
+    known = adapter.probed.setdefault(tuple(inputs.values.shape[1:]), {})
+    key = site.path or site.kind
+    if key not in known:
+        known[key] = _probe(adapter, tap, inputs)
+    return (n, *known[key])
+
+
+def _probe(adapter: Adapter, tap: Tap, inputs: Inputs) -> tuple[int, ...]:
+    """The shape of one example's values at a module whose sizes only a run can tell."""
+    whole = Site("module", path="probe")
+    one = inputs.rows(slice(0, 1))
+    with (
+        torch.no_grad(),
+        evaluating(adapter.module),
+        hooked([Step(site=whole, tap=tap, selection=Selection())]) as trace,
+    ):
+        adapter.call(one.values, one.mask)
+    if whole not in trace.values:
+        raise SiteError("that submodule is never called when the network runs; name one that is")
+    value: Any = trace.values[whole]
+    if value.ndim < 2 or value.shape[0] != 1:
+        raise SiteError(f"that submodule gives shape {tuple(value.shape)} for one example, without a batch axis first")
+    return tuple(value.shape[1:])

@@ -1,0 +1,106 @@
+"""Does the network do what the causal model says? Its answers, its accuracy, and the pairs where it is right."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from causalmi.data.inputs import Inputs
+from causalmi.data.pairs import CounterfactualPairs
+from causalmi.data.positions import is_single, resolve
+from causalmi.engine.model import Model
+from causalmi.errors import DataError, ModelError, PositionError
+from causalmi.spec.site import Site
+from causalmi.stats.estimate import Estimate
+from causalmi.stats.intervals import proportion
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The network's answer to each example: among the task's choices, and among all outputs; and what was read."""
+
+    among_choices: Int[Tensor, " n"]
+    among_all: Int[Tensor, " n"]
+    values: Mapping[Site, Tensor]
+
+
+def answers(
+    model: Model,
+    inputs: Inputs,
+    pairs: CounterfactualPairs,
+    *,
+    edits: Mapping[Site, Any] | None = None,
+    read: Iterable[Site] = (),
+    batch_size: int | None = None,
+) -> Answers:
+    """What the network answers to ``inputs``, at the read-out of the task of ``pairs``, row by row with ``pairs``.
+
+    Raises PositionError for a read-out that is not one position, ModelError for logits that are NaN.
+    """
+    readout = _readout(pairs, inputs)
+    chosen, overall, values = [], [], dict[Site, list[Tensor]]()
+    for rows, run in model.stream(inputs, edits=edits, read=read, batch_size=batch_size):
+        scores = _scores(run.logits, readout[rows], model.name)
+        overall.append(scores.argmax(-1).cpu())
+        chosen.append(_best_choice(scores, pairs.choices, rows, overall[-1]))
+        for site, value in run.values.items():
+            values.setdefault(site, []).append(value)
+    return Answers(torch.cat(chosen), torch.cat(overall), {site: torch.cat(v) for site, v in values.items()})
+
+
+def accuracy(pairs: CounterfactualPairs, base: Answers, sources: Mapping[str, Answers]) -> Estimate:
+    """The share of distinct examples, among bases and sources, that the network gets right."""
+    right = dict(zip(pairs.base.key(), (base.among_choices == pairs.base_labels).tolist(), strict=True))
+    for name, given in sources.items():
+        hits = (given.among_choices == pairs.source_labels[name]).tolist()
+        right.update(zip(pairs.sources[name].key(), hits, strict=True))
+    return proportion(np.array(list(right.values())))
+
+
+def filter_pairs(
+    model: Model, pairs: CounterfactualPairs, *, batch_size: int | None = None
+) -> tuple[CounterfactualPairs, int]:
+    """The pairs on which the network agrees with the causal model on base and every source, and how many it dropped.
+
+    Accuracy on what is left speaks of those pairs only. Raises DataError when none are left.
+    """
+    pairs = pairs.bind(model.tokenizer)
+    keep = answers(model, pairs.base, pairs, batch_size=batch_size).among_choices == pairs.base_labels
+    for name, source in pairs.sources.items():
+        keep &= answers(model, source, pairs, batch_size=batch_size).among_choices == pairs.source_labels[name]
+    kept = int(keep.sum())
+    if kept == 0:
+        raise DataError(f"{model.name} is wrong on base or source in all {len(pairs)} pairs; there is nothing to test")
+    return pairs.rows(keep.nonzero().flatten()), len(pairs) - kept
+
+
+def _readout(pairs: CounterfactualPairs, inputs: Inputs) -> Int[Tensor, " n"]:
+    at = "last" if pairs.task is None else pairs.task.readout
+    if not is_single(at):
+        raise PositionError(f"the read-out {at!r} is not one position; give one, such as 'last'")
+    if inputs.mask is None:
+        return torch.zeros(len(inputs), dtype=torch.long)
+    found = resolve(at, inputs)
+    assert found is not None  # one position, so not all
+    return found[:, 0]
+
+
+def _scores(logits: Tensor, readout: Tensor, name: str) -> Tensor:
+    """The logits at the read-out, [batch, outputs]; class logits are there already."""
+    if logits.ndim == 3:
+        logits = logits[torch.arange(len(logits), device=logits.device), readout.to(logits.device)]
+    if bool(logits.isnan().any()):
+        raise ModelError(f"{name} gives NaN logits; its answers mean nothing. Try float32 and check the edit's size")
+    return logits
+
+
+def _best_choice(scores: Tensor, choices: Tensor | None, rows: slice, overall: Tensor) -> Tensor:
+    if choices is None:
+        return overall
+    ids = choices[rows].to(scores.device)
+    best = scores.gather(1, ids).argmax(1, keepdim=True)
+    return ids.gather(1, best)[:, 0].cpu()

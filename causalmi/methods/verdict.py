@@ -1,0 +1,58 @@
+"""Does the evidence support the claim, reject it, leave it open, or could it not have told?"""
+
+from collections.abc import Mapping
+
+from causalmi.results import Verdict, strongest
+from causalmi.spec.hypothesis import AtLeast
+from causalmi.stats.estimate import Estimate
+from causalmi.stats.intervals import difference
+
+FEWEST_CHANGED = 10  # with fewer pairs whose label should change, an alignment that does nothing looks right
+
+
+def too_inaccurate(rule: AtLeast, accuracy: Estimate) -> str | None:
+    """Why no alignment can be tested on a network that does not do the task well enough, or None when it does.
+
+    On counterfactual inputs a network is right no more often than on natural ones, so accuracy below the rule's IIA
+    would reject a true claim.
+    """
+    if accuracy.high >= rule.iia:
+        return None
+    return (
+        f"uninformative: the network's own task accuracy is {accuracy}, below the IIA of {rule.iia:.2f} that the rule "
+        "asks for, so not even a true claim could pass; test prompts on which the task is done, or filter_pairs"
+    )
+
+
+def judge(
+    rule: AtLeast, iia: Estimate, changed: Estimate | None, controls: Mapping[str, Estimate | str]
+) -> tuple[Verdict, str]:
+    """The verdict, and the sentence that names the numbers it rests on.
+
+    supported: low(IIA) >= rule.iia and low(IIA - control) >= rule.above_control, the interval of the difference by
+    Newcombe's square-and-add; rejected: either high end falls short; uninformative: too few labels change, or a control
+    passes as well, or none could be had; else inconclusive.
+    """
+    name, control = strongest(controls)
+    numbers = f"IIA is {iia} over {iia.n} pairs" + (f" ({changed} where the label changes)" if changed else "")
+    if changed is None or changed.n < FEWEST_CHANGED:
+        few = changed.n if changed else 0
+        return "uninformative", (
+            f"uninformative: the counterfactual label differs from the base's in {few} of {iia.n} pairs, fewer than "
+            f"{FEWEST_CHANGED}, so doing nothing would score as well; draw pairs with balance='change'"
+        )
+    if control is None:
+        return "uninformative", f"uninformative: {numbers}, but no control could be had to compare it with"
+    above = difference(iia, control)
+    beside = f"{above.value:.2f} [{above.low:.2f}, {above.high:.2f}] above the strongest control ({name}, {control})"
+    asked = f"the rule asks for {rule.iia:.2f} and {rule.above_control:.2f} above control"
+    if iia.high < rule.iia or above.high < rule.above_control:
+        return "rejected", f"rejected: {numbers}, {beside}; {asked}"
+    if iia.low >= rule.iia and above.low <= 0 and rule.above_control == 0:
+        return (
+            "uninformative",
+            f"uninformative: {numbers}, but {name} scores {control} as well; the test could not have failed",
+        )
+    if iia.low >= rule.iia and above.low >= rule.above_control:
+        return "supported", f"supported: {numbers}, {beside}; {asked}"
+    return "inconclusive", f"inconclusive: {numbers}, {beside}; {asked}, which the intervals straddle; use more pairs"

@@ -1,0 +1,106 @@
+"""Where do the numbers of a site pass in the tree of modules, and how are they seen as [batch, pos, (head,) width]?"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tap(ABC):
+    """A place where a hook can read and write the numbers of one kind of site.
+
+    ``end`` says which side of ``module`` they pass. ``heads`` and ``width`` are the sizes of the head axis (None: it
+    has none) and of the last axis (None: known only once the network has run). ``positions`` is False where axis 1
+    does not run over the input's positions.
+    """
+
+    module: nn.Module
+    end: Literal["input", "output"]
+    heads: int | None = None
+    width: int | None = None
+    positions: bool = True
+    needs_pattern: bool = False  # the attention weights must be computed in the open
+
+    @abstractmethod
+    def read(self, inputs: Tensor | None, output: Any) -> Tensor:
+        """The numbers, [batch, pos, (head,) width], out of the module's first input and its output."""
+
+    @abstractmethod
+    def write(self, inputs: Tensor | None, output: Any, value: Tensor) -> Any:
+        """What takes the place of the input (end "input") or the output, so that the numbers become ``value``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Direct(Tap):
+    """The numbers are a tensor that passes, or some columns of it.
+
+    ``in_place`` overwrites the tensor itself, for a stream that the block goes on to use under another name.
+    """
+
+    columns: slice | None = None
+    head_first: bool = False  # laid out [batch, head, pos, width]
+    in_place: bool = False
+
+    def read(self, inputs: Tensor | None, output: Any) -> Tensor:
+        raw = inputs if self.end == "input" else first(output)
+        assert raw is not None
+        raw = raw if self.columns is None else raw[..., self.columns]
+        if self.head_first:
+            return raw.transpose(1, 2)
+        return raw if self.heads is None else raw.unflatten(-1, (self.heads, -1))
+
+    def write(self, inputs: Tensor | None, output: Any, value: Tensor) -> Any:
+        raw = inputs if self.end == "input" else first(output)
+        assert raw is not None
+        new = value.transpose(1, 2) if self.head_first else value if self.heads is None else value.flatten(-2)
+        new = new.to(raw.dtype)
+        if self.columns is not None:
+            whole = raw.clone()
+            whole[..., self.columns] = new
+            new = whole
+        if self.in_place:
+            raw.copy_(new)
+            return None
+        return new if self.end == "input" else with_first(output, new)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contribution(Tap):
+    """What each head adds to the residual stream: z_h W_O[h], read off the output projection.
+
+    A write adds the difference to the projection's output, since the contributions are only ever there as their sum.
+    """
+
+    weight: Float[Tensor, "head d_head d_model"]
+
+    def read(self, inputs: Tensor | None, output: Any) -> Tensor:
+        assert inputs is not None
+        z = inputs.unflatten(-1, (self.heads or 1, -1)).transpose(-3, -2)  # [batch, head, pos, d_head]
+        out: Tensor = z @ self.weight
+        return out.transpose(-3, -2)  # [batch, pos, head, d_model]
+
+    def write(self, inputs: Tensor | None, output: Any, value: Tensor) -> Any:
+        return with_first(output, first(output) + (value - self.read(inputs, output)).sum(-2))
+
+
+def first(output: Any) -> Tensor:
+    """The tensor that a module gives, alone, first in a tuple, or as the logits of a model's output."""
+    if isinstance(output, Tensor):
+        return output
+    value = getattr(output, "logits", None)
+    found: Any = value if value is not None else output[0]
+    return found if isinstance(found, Tensor) else first(found)
+
+
+def with_first(output: Any, new: Tensor) -> Any:
+    """``output`` with :func:`first` of it replaced, its structure kept."""
+    if isinstance(output, Tensor):
+        return new
+    if getattr(output, "logits", None) is not None:
+        output["logits"] = new
+        return output
+    rest = (new if isinstance(output[0], Tensor) else with_first(output[0], new), *output[1:])
+    return type(output)(*rest) if hasattr(output, "_fields") else type(output)(rest)

@@ -1,0 +1,190 @@
+"""What is the smallest transformer that research models fit in, and how does a reader follow every number through it?
+
+The configuration uses the field names of TransformerLens' ``HookedTransformerConfig``, so that its checkpoints load.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from causalmi.errors import SpecError
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "gelu_new": lambda: nn.GELU(approximate="tanh"),
+    "silu": nn.SiLU,
+}
+NORMALIZATIONS = (None, "LN", "LNPre")
+DIRECTIONS = ("causal", "bidirectional")
+POSITIONS = ("standard", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """The shape of a :class:`Transformer`; every problem with it is reported at once.
+
+    ``normalization_type`` is None, ``"LN"`` or ``"LNPre"`` (no learned scale); ``positional_embedding_type`` is
+    ``"standard"`` (learned) or None. ``readout_position`` is None for logits at every position, else the position
+    (negative from the end of each example) whose logits are the class scores.
+    """
+
+    n_layers: int
+    n_heads: int
+    d_model: int
+    d_vocab: int
+    n_ctx: int
+    d_head: int = 0  # 0: d_model / n_heads
+    d_mlp: int = 0  # 0: 4 d_model
+    d_vocab_out: int = 0  # 0: d_vocab
+    act_fn: str = "relu"
+    normalization_type: str | None = "LN"
+    attention_dir: str = "causal"
+    positional_embedding_type: str | None = "standard"
+    attn_only: bool = False
+    attn_scale: float = 0.0  # 0: sqrt(d_head); what the attention scores are divided by
+    eps: float = 1e-5
+    readout_position: int | None = None
+
+    def __post_init__(self) -> None:
+        d_head = self.d_head or self.d_model // max(self.n_heads, 1)
+        derived: dict[str, float] = {
+            "d_head": d_head,
+            "d_mlp": 0 if self.attn_only else self.d_mlp or 4 * self.d_model,
+            "d_vocab_out": self.d_vocab_out or self.d_vocab,
+            "attn_scale": self.attn_scale or math.sqrt(max(d_head, 1)),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+        if problems := self._problems():
+            raise SpecError("TransformerConfig", problems)
+
+    def _problems(self) -> list[str]:
+        sizes = ("n_layers", "n_heads", "d_model", "d_vocab", "n_ctx", "d_head", "d_vocab_out")
+        problems = [f"{s} is {getattr(self, s)}, it must be at least 1" for s in sizes if getattr(self, s) < 1]
+        choices: tuple[tuple[str, tuple[object, ...]], ...] = (
+            ("act_fn", tuple(ACTIVATIONS)),
+            ("normalization_type", NORMALIZATIONS),
+            ("attention_dir", DIRECTIONS),
+            ("positional_embedding_type", POSITIONS),
+        )
+        for name, allowed in choices:
+            if getattr(self, name) not in allowed:
+                problems.append(f"{name} is {getattr(self, name)!r}, it must be one of {list(allowed)}")
+        at = self.readout_position
+        if at is not None and not -self.n_ctx <= at < self.n_ctx:
+            problems.append(f"readout_position is {at}, outside the {self.n_ctx} positions of n_ctx")
+        return problems
+
+
+class Attention(nn.Module):
+    """Multi-head attention; the output projection's input is the heads' z side by side."""
+
+    def __init__(self, cfg: TransformerConfig):
+        super().__init__()
+        self.cfg = cfg
+        width = cfg.n_heads * cfg.d_head
+        self.q, self.k, self.v = (nn.Linear(cfg.d_model, width) for _ in range(3))
+        self.o = nn.Linear(width, cfg.d_model)
+        self.pattern = nn.Identity()  # a module of its own, so that the attention weights are a place like any other
+
+    def forward(self, x: Float[Tensor, "batch pos d"], allowed: Bool[Tensor, "batch pos pos"]) -> Tensor:
+        """The heads' summed output, [batch, pos, d_model]; ``allowed[b, i, j]`` says that i may look at j."""
+        q, k, v = (self._split(proj(x)) for proj in (self.q, self.k, self.v))  # [batch, head, pos, d_head]
+        scores = q @ k.transpose(-1, -2) / self.cfg.attn_scale
+        scores = scores.masked_fill(~allowed[:, None], torch.finfo(scores.dtype).min)
+        pattern = self.pattern(scores.softmax(-1))  # [batch, head, query, key]
+        z = (pattern @ v).transpose(1, 2).flatten(2)  # [batch, pos, head * d_head]
+        out: Tensor = self.o(z)
+        return out
+
+    def _split(self, x: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch head pos d_head"]:
+        split: Tensor = x.unflatten(-1, (self.cfg.n_heads, -1))
+        return split.transpose(1, 2)
+
+
+class MLP(nn.Module):
+    """One hidden layer of neurons."""
+
+    def __init__(self, cfg: TransformerConfig):
+        super().__init__()
+        self.up = nn.Linear(cfg.d_model, cfg.d_mlp)
+        self.act = ACTIVATIONS[cfg.act_fn]()
+        self.down = nn.Linear(cfg.d_mlp, cfg.d_model)
+
+    def forward(self, x: Float[Tensor, "batch pos d"]) -> Float[Tensor, "batch pos d"]:
+        """[batch, pos, d_model] to the same shape."""
+        out: Tensor = self.down(self.act(self.up(x)))
+        return out
+
+
+class Block(nn.Module):
+    """Attention, then the MLP, each added to the residual stream."""
+
+    def __init__(self, cfg: TransformerConfig):
+        super().__init__()
+        self.ln1, self.attn = _norm(cfg), Attention(cfg)
+        self.ln2: nn.Module | None = None if cfg.attn_only else _norm(cfg)
+        self.mlp: MLP | None = None if cfg.attn_only else MLP(cfg)
+
+    def forward(self, x: Float[Tensor, "batch pos d"], allowed: Bool[Tensor, "batch pos pos"]) -> Tensor:
+        """The residual stream after this block, [batch, pos, d_model]."""
+        x = x + self.attn(self.ln1(x), allowed)
+        if self.ln2 is not None and self.mlp is not None:
+            x = x + self.mlp(self.ln2(x))
+        return x
+
+
+class Transformer(nn.Module):
+    """A small reference transformer: causal or bidirectional, with or without norms, MLPs and learned positions.
+
+    Takes token ids, int64 [batch, pos], and optionally ``mask``, bool [batch, pos], True for real tokens; positions
+    are counted over real tokens only, so padding on either side changes nothing. Gives logits, float [batch, pos,
+    d_vocab_out], or [batch, d_vocab_out] when the configuration has a ``readout_position``.
+
+    >>> net = Transformer(TransformerConfig(n_layers=1, n_heads=2, d_model=8, d_vocab=5, n_ctx=4))
+    >>> net(torch.tensor([[0, 1, 2]])).shape
+    torch.Size([1, 3, 5])
+    """
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.config = config
+        self.embed = nn.Embedding(config.d_vocab, config.d_model)
+        learned = config.positional_embedding_type == "standard"
+        self.pos_embed = nn.Embedding(config.n_ctx, config.d_model) if learned else None
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.ln_final = _norm(config)
+        self.unembed = nn.Linear(config.d_model, config.d_vocab_out)
+
+    def forward(self, tokens: Int[Tensor, "batch pos"], mask: Bool[Tensor, "batch pos"] | None = None) -> Tensor:
+        """Logits for ``tokens``; see the class."""
+        mask = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask.bool()
+        x = self.embed(tokens)
+        if self.pos_embed is not None:
+            x = x + self.pos_embed((mask.cumsum(-1) - 1).clamp(min=0))
+        allowed = self._allowed(mask)
+        for block in self.blocks:
+            x = block(x, allowed)
+        logits = self.unembed(self.ln_final(x))
+        return logits if self.config.readout_position is None else self._read_out(logits, mask)
+
+    def _allowed(self, mask: Bool[Tensor, "batch pos"]) -> Bool[Tensor, "batch pos pos"]:
+        allowed = mask[:, None, :].expand(-1, mask.shape[1], -1)
+        return allowed.tril() if self.config.attention_dir == "causal" else allowed
+
+    def _read_out(self, logits: Float[Tensor, "batch pos out"], mask: Bool[Tensor, "batch pos"]) -> Tensor:
+        at = self.config.readout_position or 0
+        wanted = at if at >= 0 else mask.sum(-1, keepdim=True) + at  # the how-manieth real token
+        hit = mask & (mask.cumsum(-1) - 1 == wanted)
+        return logits[torch.arange(len(logits), device=logits.device), hit.int().argmax(-1)]
+
+
+def _norm(cfg: TransformerConfig) -> nn.Module:
+    if cfg.normalization_type is None:
+        return nn.Identity()
+    return nn.LayerNorm(cfg.d_model, eps=cfg.eps, elementwise_affine=cfg.normalization_type == "LN")
