@@ -119,10 +119,13 @@ def _run(file: str, given: dict[str, str], options: Options, out: Path | None) -
 
 
 def _load(hypothesis: Hypothesis, device: str) -> Any:
+    from transformers.utils import logging
+
     from causalmi.engine.load import load_model
 
     if hypothesis.model is None:
         raise UsageError(f"{hypothesis.name} names no model; set model= in the hypothesis")
+    logging.disable_progress_bar()  # of loading weights; the command has its own
     return load_model(hypothesis.model, device=device)
 
 
@@ -153,3 +156,7 @@ def _progress(label: str) -> Iterator[Callable[[str, int, int], None]]:
             bar.update(task, description=f"{label}: {stage}", completed=done, total=total)
 
         yield update
+
+
+if __name__ == "__main__":
+    main()

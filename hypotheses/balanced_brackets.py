@@ -39,7 +39,7 @@ def equal_count_at_start(layer: int = 2) -> cm.Hypothesis:
         task=brackets(in_order=none_left_open),
         model="balanced-brackets",
         alignment={"equal": site.attn_out(layer, at="start")},
-        rule=cm.AtLeast(iia=0.8, above_control=0.2),
+        rule=cm.AtLeast(iia=0.7, above_control=0.1),
         n=2048,
     )
 
@@ -52,6 +52,6 @@ def read_from_the_left(layer: int = 2) -> cm.Hypothesis:
         task=brackets(in_order=never_below),
         model="balanced-brackets",
         alignment={"equal": site.attn_out(layer, at="start")},
-        rule=cm.AtLeast(iia=0.8, above_control=0.2),
+        rule=cm.AtLeast(iia=0.7, above_control=0.1),
         n=2048,
     )

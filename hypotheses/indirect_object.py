@@ -45,7 +45,7 @@ task = cm.Task(
 
 
 @cm.hypothesis
-def repeated_name(layer: int = 18, at: str = "subject", model: str = "smollm2") -> cm.Hypothesis:
+def repeated_name(layer: int = 17, at: str = "subject", model: str = "smollm2") -> cm.Hypothesis:
     """Which of the two names is the repeated one is in the residual stream at its second mention."""
     return cm.Hypothesis(
         claim=f"which name is the repeated one is carried by the residual stream after layer {layer} at {at!r}",

@@ -1,7 +1,7 @@
 """Which examples should a causal model be tried on? Uniform ones, or ones balanced over what the output does."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from causalmi.spec.causal_model import CausalModel
 
 ROUNDS = 100  # batches drawn before a class of examples is given up
+PATIENCE = 10  # of these, for outputs that need only be as level as can be
 SMALLEST_ROUND = 1024
 
 Tables = tuple[pd.DataFrame, ...]
@@ -75,16 +76,46 @@ def _balanced(model: "CausalModel", n: int, seed: int, *use: str) -> pd.DataFram
 
 
 def _changing(model: "CausalModel", n: int, vary: Sequence[str], seed: int) -> Tables:
-    """Bases and sources such that the interchange changes the output in half of them."""
+    """Bases and sources such that the interchange changes the output in half of them.
 
-    def draw(turn: int) -> tuple[Tables, list[Hashable]]:
-        base, *sources = (_uniform(model, max(n, SMALLEST_ROUND), seed, *use, str(turn)) for use in _uses(vary))
-        before = model.run_columns(base)[model.output].tolist()
-        after = model.interchange_columns(base, dict(zip(vary, sources, strict=True)))[model.output].tolist()
-        return (base, *sources), [a != b for a, b in zip(after, before, strict=True)]
+    Within each half the outputs after it are as equally frequent as the draws allow: no constant answer does well.
+    """
+    halves, rng = {True: n - n // 2, False: n // 2}, stream(seed, "balance", "change")
+    drawn: list[Tables] = []
+    changed, after = list[bool](), list[Any]()
+    for turn in range(ROUNDS):
+        tables = tuple(_uniform(model, max(n, SMALLEST_ROUND), seed, *use, str(turn)) for use in _uses(vary))
+        before = model.run_columns(tables[0])[model.output].tolist()
+        outputs = model.interchange_columns(tables[0], dict(zip(vary, tables[1:], strict=True)))[model.output].tolist()
+        drawn.append(tables)
+        after += outputs
+        changed += [x != y for x, y in zip(outputs, before, strict=True)]
+        rows = [_level([i for i, c in enumerate(changed) if c == half], after, k) for half, k in halves.items()]
+        enough = all(len(some) == k for some, k in zip(rows, halves.values(), strict=True))
+        if enough and (turn >= PATIENCE or all(_is_level(after[i] for i in some) for some in rows)):
+            order = rng.permutation(np.array([i for some in rows for i in some], dtype=np.int64))
+            return tuple(pd.concat(t).iloc[order].reset_index(drop=True) for t in zip(*drawn, strict=True))
+    missing = next(half for half, k in halves.items() if changed.count(half) < k)
+    what = f"interchanging {', '.join(vary)} {'changes' if missing else 'leaves'} {model.output}"
+    raise DataError(
+        f"too few examples in which {what}: {changed.count(missing):,} of {len(changed):,} drawn, where "
+        f"{halves[missing]:,} are wanted; give the inputs other domains, or leave balance out."
+    )
 
-    what = f"in which interchanging {', '.join(vary)} changes {model.output} is"
-    return _fill(draw, {True: n - n // 2, False: n // 2}, stream(seed, "balance", "change"), what)
+
+def _level(rows: Sequence[int], values: Sequence[Any], n: int) -> list[int]:
+    """``n`` of the rows, or all, with their values as equally frequent as can be: the rarest give all they have."""
+    by_value = sorted(groups(values[i] for i in rows).values(), key=len)
+    kept: list[int] = []
+    for left, members in zip(range(len(by_value), 0, -1), by_value, strict=True):
+        kept += [rows[i] for i in members[: -(-(n - len(kept)) // left)]]
+    return kept
+
+
+def _is_level(values: Iterable[Any]) -> bool:
+    """Whether all values are equally frequent, give or take one."""
+    counts = [len(rows) for rows in groups(values).values()]
+    return max(counts, default=0) - min(counts, default=0) <= 1
 
 
 def _shares(values: Sequence[Any], n: int, rng: np.random.Generator) -> dict[Any, int]:

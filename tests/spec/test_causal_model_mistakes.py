@@ -5,6 +5,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+import numpy as np
 import pytest
 
 from causalmi.errors import SpecError
@@ -49,6 +50,7 @@ BIT = {"x": [0, 1]}
         ((BIT, {"if": lambda x: x}, "if"), "'if' is no name for a variable"),
         (({1: [1]}, {"out": lambda: 1}), "1 is no name for a variable"),
         ((BIT, {"out": lambda x: 1 // x}), "mechanism 'out' at x=0 raises ZeroDivisionError"),
+        ((BIT, {"out": lambda x: np.int64(2**63 - 1) + x}), "mechanism 'out' at x=1 raises FloatingPointError"),
         ((BIT, {"out": lambda x: [x]}), "mechanism 'out' at x=0: out: [0] cannot be a value"),
         ((BIT, {"out": lambda x: x * float("nan")}), "mechanism 'out' at x=0: out: nan cannot be a value"),
         ((BIT, {"out": lambda x: x + 1}, "out", {"out": [0, 1]}), "out is 2, which is not one of 0, 1"),

@@ -37,7 +37,7 @@ def on_columns(function: Callable[..., Any], *columns: Any) -> list[Any] | None:
     """The values on whole columns; None when they have to be found row by row."""
     try:
         return elementwise.evaluate(function, list(columns)).tolist()
-    except (ArithmeticError, TypeError, ValueError):
+    except (ArithmeticError, LookupError, TypeError, ValueError):
         return None
 
 
