@@ -102,7 +102,7 @@ def test_the_list_names_every_hypothesis_and_parameter(monkeypatch: pytest.Monke
         "handcrafted",
         "repeated_name",
         "layer: int = 17",
-        "task task",
+        "tasks: task",
     ):
         assert part in result.stdout
     assert CliRunner().invoke(app, ["list", "nowhere"]).exit_code == 2

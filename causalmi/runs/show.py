@@ -1,7 +1,6 @@
 """How do results and hypothesis files look in a terminal?"""
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -58,13 +57,13 @@ def _control_names(result: InterchangeResult) -> list[str]:
 
 
 def listing(files: Sequence[HypothesisFile]) -> RenderableType:
-    """A table of hypotheses: where, their parameters with defaults, what they claim; then the tasks."""
-    grid = Table()
-    for column in ("run", "parameters", "what it says"):
-        grid.add_column(column, overflow="fold")
+    """For each file its hypotheses with their parameters and what they say, then its tasks."""
+    parts: list[RenderableType] = []
     for file in files:
+        grid = Table("hypothesis", "parameters", "what it says", title=escape(str(file.path)), title_justify="left")
+        grid.columns[0].no_wrap = True
         for name, factory in file.hypotheses.items():
-            settings = ", ".join(str(p) for p in factory.parameters.values())
-            grid.add_row(*(escape(x) for x in (f"{file.path}@{name}", settings, factory.summary)))
-    tasks: list[Any] = [f"{file.path}: task {name}" for file in files for name in file.tasks]
-    return Group(grid, *map(Text, tasks))
+            settings = "\n".join(str(p) for p in factory.parameters.values())
+            grid.add_row(*(escape(x) for x in (f"@{name}", settings, factory.summary)))
+        parts += [grid, *([Text(f"tasks: {', '.join(file.tasks)}")] if file.tasks else [])]
+    return Group(*parts)
