@@ -43,8 +43,15 @@ def list_command(path: Annotated[Path, typer.Argument(help="a file or a folder")
 
         if not path.exists():
             raise UsageError(f"there is no file or folder {str(path)!r}; give the one that holds your hypotheses")
-        files = sorted(path.glob("*.py")) if path.is_dir() else [path]
-        Console().print(listing([read_file(file) for file in files]))
+        found, broken = [], []
+        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            try:
+                found.append(read_file(file))
+            except CausalmiError as mistake:
+                broken.append(str(mistake))
+        Console().print(listing(found))
+        if broken:
+            raise UsageError("\n".join(broken))
 
 
 @app.command("run")
@@ -101,12 +108,21 @@ def _run(file: str, given: dict[str, str], options: Options, out: Path | None) -
     factory = source.get(name or None)
     hypothesis, settings = factory.with_text(given)
     run = chosen(options.tests)
-    _mention_others(source.hypotheses, factory, path)
-    arguments = {"file": path, "sha256": source.sha256, "hypothesis": factory.name, "parameters": settings}
-    folder = None if out is None else RunFolder(out, {**arguments, **vars(options)})
+    if not name:
+        _mention_others(source.hypotheses, factory, path)
+    arguments: dict[str, Any] = {
+        "file": path,
+        "sha256": source.sha256,
+        "hypothesis": factory.name,
+        "parameters": settings,
+    }
+    arguments |= {**vars(options), "n": options.n or hypothesis.n}
+    folder = None if out is None else RunFolder(out, arguments)
     try:
         with _progress(factory.name) as progress:
-            results = run_tests(run, hypothesis, _load(hypothesis, options.device), options, progress)
+            model = _load(hypothesis, options.device)
+            arguments["device"] = str(model.device)
+            results = run_tests(run, hypothesis, model, options, progress)
     except BaseException as error:
         if folder is not None:
             folder.fail(error)

@@ -115,7 +115,8 @@ class InterchangeResult:
         }
 
     def __str__(self) -> str:
-        rows = [f"{self.hypothesis} on {self.model}, seed {self.seed}", f"  task accuracy {self.accuracy}"]
+        rows = [f"{self.hypothesis} on {self.model}, seed {self.seed}: {self.claim}"]
+        rows += [f"  task accuracy {self.accuracy}"]
         for f in self.findings:
             rows += [f"  {f.name}: IIA {f.iia or 'not tested'}", *(f"    {c}: {x}" for c, x in f.controls.items())]
         return "\n".join([*rows, f"  {self.sentence}"])

@@ -42,6 +42,9 @@ def forked(seed: int, *names: str) -> Iterator[None]:
     """
     import torch
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(torch_stream(seed, *names).initial_seed())
+    before = torch.get_rng_state()
+    torch.default_generator.manual_seed(torch_stream(seed, *names).initial_seed())  # the CPU's alone
+    try:
         yield
+    finally:
+        torch.set_rng_state(before)

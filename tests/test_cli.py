@@ -56,7 +56,7 @@ def test_verdicts_of_the_shipped_claims() -> None:
         f"{BRACKETS}@equal_count_at_start": "supported",
         f"{BRACKETS}@read_from_the_left": "rejected",
         f"{EQUALITY}@handcrafted": "supported",
-        f"{EQUALITY}@handcrafted_crosswise": "rejected",
+        f"{EQUALITY}@handcrafted_swapped": "rejected",
         f"{EQUALITY}@trained": "rejected",
     }
     assert {file: as_json(file)["verdict"] for file in verdicts} == verdicts
@@ -65,7 +65,7 @@ def test_verdicts_of_the_shipped_claims() -> None:
 def test_the_table_for_people() -> None:
     result = run(EQUALITY, "--n", "1024")
     assert "supported: IIA is 1.00" in result.stdout.replace("\n", " ")
-    assert "@handcrafted_crosswise" in result.stderr
+    assert "@handcrafted_swapped" in result.stderr
 
 
 def test_parameters_reach_the_hypothesis() -> None:

@@ -46,7 +46,7 @@ class CodedForm(Form):
         return ()
 
     def inputs(self, settings: Settings, tokenizer: Any) -> Inputs:
-        rows = [_array(self.encode(setting), setting) for setting in settings]
+        rows = [_array(_called("encode", self.encode, setting), setting) for setting in settings]
         if all(row.dtype.kind in "iu" for row in rows):
             values, mask = padded([_ids(row, s) for row, s in zip(rows, settings, strict=True)])
             plain = Inputs(values, mask)
@@ -56,7 +56,9 @@ class CodedForm(Form):
         return Inputs(plain.values, plain.mask, spans, tuple(settings))
 
     def labels(self, settings: Settings, inputs: Inputs, tokenizer: Any) -> Int[Tensor, " n"]:
-        return torch.tensor([_class(self.label(setting), setting) for setting in settings], dtype=torch.long)
+        return torch.tensor(
+            [_class(_called("label", self.label, setting), setting) for setting in settings], dtype=torch.long
+        )
 
     def choice_ids(self, settings: Settings, inputs: Inputs, tokenizer: Any) -> Int[Tensor, "n c"] | None:
         return None
@@ -72,6 +74,16 @@ class CodedForm(Form):
                     f"give ints from {-length} to {length - 1}"
                 )
             yield tuple(sorted({i % length for i in own}))
+
+
+def _called(what: str, function: Callable[[Mapping[str, Any]], Any], setting: Mapping[str, Any]) -> Any:
+    try:
+        return function(setting)
+    except Exception as error:
+        message = (
+            f"{what} fails for {dict(setting)}: {type(error).__name__}: {error}; check the function that the task has"
+        )
+        raise DataError(message) from error
 
 
 def _array(given: Any, setting: Mapping[str, Any]) -> NDArray[Any]:

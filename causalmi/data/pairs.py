@@ -56,6 +56,19 @@ class CounterfactualPairs:
             return self
         return replace(self, tensors=bind(self.task, self.drawn, tokenizer))
 
+    def claimed_by(self, task: "Task") -> "CounterfactualPairs":
+        """The same inputs with the answers that ``task`` expects, for a rival claim; raw pairs stay as they are.
+
+        Raises DataError when the two causal models have other inputs.
+        """
+        if self.drawn is None or task is self.task:
+            return self
+        names = list(task.model.inputs)
+        if set(names) != set(self.task.model.inputs if self.task else names):
+            raise DataError(f"the pairs give other inputs than {', '.join(names)}, which the hypothesis's task has")
+        base, sources = self.drawn.base[names], {v: s[names] for v, s in self.drawn.sources.items()}
+        return replace(self, drawn=Drawn.of(task.model, base, sources), tensors=None, task=task)
+
     def __len__(self) -> int:
         if self.tensors is not None:
             return len(self.tensors.base)

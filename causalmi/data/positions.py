@@ -114,7 +114,9 @@ def _parse(at: str, inputs: Inputs) -> tuple[str, str]:
         return tail, head
     if head in inputs.spans and tail in ("first", "last", "all"):
         return head, tail
-    names = ", ".join(map(repr, inputs.spans)) or "none: only ints, 'last' and callables can be used"
+    if not inputs.spans:
+        raise PositionError(f"{at!r} is no position here: these examples name none; give an int, 'last' or a callable")
+    names = ", ".join(map(repr, inputs.spans))
     raise PositionError(f"{at!r} is no position here; the names are {names}. A position is {FORMS}")
 
 

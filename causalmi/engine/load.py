@@ -1,6 +1,7 @@
 """How does a name, a folder or a network in memory become a `Model`?"""
 
 import copy
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ def _find(name: str, tokenizer: Any) -> tuple[nn.Module, Any, str]:
         return testbeds.load(name), tokenizer, name
     name_or_path = str(testbeds.smollm2()) if name == "smollm2" else name
     path = Path(name_or_path)
+    if not path.exists() and (meant := get_close_matches(name, (*testbeds.NAMES, "smollm2"), n=1, cutoff=0.8)):
+        raise ModelError(f"there is no network {name!r}; did you mean the shipped {meant[0]!r}?")
     if path.exists() and not (path / "config.json").is_file():
         raise ModelError(
             f"{name!r} is not a model folder: it has no config.json; give the folder that save_pretrained wrote"
@@ -52,19 +55,26 @@ def _find(name: str, tokenizer: Any) -> tuple[nn.Module, Any, str]:
 
 
 def _hugging_face(name: str, tokenizer: Any) -> tuple[nn.Module, Any]:
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from causalmi.testbeds import NAMES
 
     try:
-        module = AutoModelForCausalLM.from_pretrained(name, use_safetensors=True, dtype="auto")
+        options: dict[str, Any] = {"use_safetensors": True, "dtype": "auto", "output_loading_info": True}
+        loaded: Any = AutoModelForCausalLM.from_pretrained(name, **options)
         tokenizer = tokenizer or AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
             f"{name!r} could not be loaded as a Hugging Face model: {reason}; "
             f"the shipped networks are {', '.join((*NAMES, 'smollm2'))}"
         ) from error
+    module, info = loaded
+    if lacking := sorted(map(str, (*info["missing_keys"], *info["mismatched_keys"]))):
+        raise ModelError(
+            f"{name!r} lacks weights, which would be random: {', '.join(lacking[:4])}; get the whole checkpoint"
+        )
     return module, tokenizer
 
 
@@ -74,9 +84,7 @@ def _device(device: str | torch.device | None) -> torch.device:
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(
-            f"device {device!r} cannot be used: {str(error).splitlines()[0]}; try cpu, cuda or auto"
-        ) from None
+        raise ModelError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}; try cpu or auto") from None
 
 
 def _moved(module: nn.Module, device: torch.device, *, copied: bool) -> nn.Module:

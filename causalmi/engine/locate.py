@@ -10,7 +10,7 @@ from causalmi.data.inputs import Inputs
 from causalmi.data.positions import is_single, resolve
 from causalmi.engine.hooks import Step, evaluating, hooked
 from causalmi.engine.selection import Selection
-from causalmi.errors import SiteError
+from causalmi.errors import DataError, SiteError
 from causalmi.models.adapter import Adapter
 from causalmi.models.tap import Tap
 from causalmi.spec.site import Site
@@ -23,6 +23,7 @@ class Place:
     tap: Tap
     selection: Selection
     shape: tuple[int, ...]
+    sequence: bool  # it spans the positions of a whole example, so only examples of one length match
 
 
 def locate(adapter: Adapter, inputs: Inputs, sites: Iterable[Site]) -> dict[Site, Place]:
@@ -32,8 +33,9 @@ def locate(adapter: Adapter, inputs: Inputs, sites: Iterable[Site]) -> dict[Site
 
 
 def _place(site: Site, tap: Tap, full: tuple[int, ...], inputs: Inputs) -> Place:
-    if site.at is not None and (len(full) < 3 or not tap.positions):
-        raise SiteError(f"{site}: its values have shape {full}, without positions; leave out at=")
+    length = inputs.values.shape[1]
+    if site.at is not None and (len(full) < 3 or not tap.positions or full[1] != length):
+        raise SiteError(f"{site}: its values have shape {full}, without an axis of {length} positions; leave out at=")
     if site.neurons is not None and max(site.neurons) >= full[-1]:
         raise SiteError(
             f"{site}: neuron {max(site.neurons)} is past the end; there are {full[-1]}, 0 to {full[-1] - 1}"
@@ -41,7 +43,8 @@ def _place(site: Site, tap: Tap, full: tuple[int, ...], inputs: Inputs) -> Place
     head = (site.head,) if isinstance(site.head, int) else site.head
     positions = None if site.at is None else resolve(site.at, inputs)
     selection = Selection(positions, head, site.neurons, is_single(site.at), isinstance(site.head, int))
-    return Place(tap, selection, selection.shape(full))
+    spans = tap.needs_pattern or (site.at is None and tap.positions and len(full) > 2 and full[1] == length)
+    return Place(tap, selection, selection.shape(full), spans and inputs.mask is not None)
 
 
 def _full_shape(adapter: Adapter, site: Site, tap: Tap, inputs: Inputs) -> tuple[int, ...]:
@@ -61,14 +64,15 @@ def _full_shape(adapter: Adapter, site: Site, tap: Tap, inputs: Inputs) -> tuple
 
 def _probe(adapter: Adapter, tap: Tap, inputs: Inputs) -> tuple[int, ...]:
     """The shape of one example's values at a module whose sizes only a run can tell."""
-    whole = Site("module", path="probe")
-    one = inputs.rows(slice(0, 1))
-    with (
-        torch.no_grad(),
-        evaluating(adapter.module),
-        hooked([Step(site=whole, tap=tap, selection=Selection())]) as trace,
-    ):
-        adapter.call(one.values, one.mask)
+    whole, device = Site("module", path="probe"), adapter.device
+    one = inputs.rows(slice(0, 1)).to(device)
+    step = Step(site=whole, tap=tap, selection=Selection())
+    with torch.no_grad(), evaluating(adapter.module), hooked([step]) as trace:
+        try:
+            adapter.call(one.values, one.mask)
+        except (RuntimeError, IndexError, TypeError) as error:  # what modules raise for inputs that do not fit
+            shape = tuple(one.values.shape)
+            raise DataError(f"{adapter.name} cannot be run on an example of shape {shape}: {error}") from error
     if whole not in trace.values:
         raise SiteError("that submodule is never called when the network runs; name one that is")
     value: Any = trace.values[whole]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from causalmi.data.inputs import Inputs
 from causalmi.engine.execute import execute
-from causalmi.engine.plan import Plan, make_plan
+from causalmi.engine.plan import Plan, check_sites, make_plan
 from causalmi.engine.proof import finite, prove
 from causalmi.errors import ModelError, SiteError
 from causalmi.models.adapt import adapter_of
@@ -28,6 +28,10 @@ class Run:
 
     def __getitem__(self, site: Site) -> Tensor:
         return self.values[site]
+
+    def __repr__(self) -> str:
+        shapes = {"logits": self.logits, **{str(site): value for site, value in self.values.items()}}
+        return f"Run({', '.join(f'{name} {list(x.shape)}' for name, x in shapes.items())})"
 
 
 class Model:
@@ -57,7 +61,8 @@ class Model:
         return self.adapter.device
 
     def __repr__(self) -> str:
-        return f"Model({self.name!r}, {self.adapter.name}, {self.device})"
+        named = "" if self.name == self.adapter.name else f"{self.name!r}, "
+        return f"Model({named}{self.adapter.name}, {self.device})"
 
     def sites(self, grid: Grid | None = None) -> tuple[Site, ...]:
         """Every site of the network, or those that ``grid`` spans in it.
@@ -77,7 +82,7 @@ class Model:
         examples: Examples,
         *,
         edits: Mapping[Site, Any] | None = None,
-        read: Iterable[Site] = (),
+        read: Iterable[Site] | Site = (),
         batch_size: int | None = None,
     ) -> Iterator[tuple[slice, Run]]:
         """Like :meth:`run`, one batch at a time: the rows and what they gave, for results too large to keep."""
@@ -90,7 +95,7 @@ class Model:
         examples: Examples,
         *,
         edits: Mapping[Site, Any] | None = None,
-        read: Iterable[Site] = (),
+        read: Iterable[Site] | Site = (),
         batch_size: int | None = None,
     ) -> Run:
         """Run the network on ``examples`` with the numbers at some sites replaced, and read others.
@@ -123,7 +128,7 @@ def plan(
     examples: Examples,
     *,
     edits: Mapping[Site, Any] | None = None,
-    read: Iterable[Site] = (),
+    read: Iterable[Site] | Site = (),
     batch_size: int | None = None,
 ) -> Plan:
     """What ``model.run`` would do with the same arguments, checked; print it to see positions, passes and memory.
@@ -131,6 +136,7 @@ def plan(
     Raises SiteError, PositionError or DataError for what cannot be run.
     """
     inputs = examples if isinstance(examples, Inputs) else Inputs.of(examples)
-    read, edits = tuple(read), edits or {}
+    read, edits = (read,) if isinstance(read, Site) else tuple(read), {} if edits is None else edits
+    check_sites(edits, read)
     model.prove_modules(inputs, (*read, *edits))
     return make_plan(model.adapter, inputs, edits, read, batch_size)

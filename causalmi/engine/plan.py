@@ -54,6 +54,15 @@ class Plan:
         return f"  (first example: {', '.join(shown)})"
 
 
+def check_sites(edits: Any, read: Iterable[Any]) -> None:
+    """Refuse what is no mapping from sites, or no site."""
+    if not isinstance(edits, Mapping):
+        raise SiteError(f"edits is a {type(edits).__name__}; give a mapping from sites to values")
+    for site in (*edits, *read):
+        if not isinstance(site, Site):
+            raise SiteError(f"{site!r} is no site; make one with causalmi.site, or with site.parse from text")
+
+
 def make_plan(
     adapter: Adapter, inputs: Inputs, edits: Mapping[Site, Any], read: Iterable[Site], batch_size: int | None
 ) -> Plan:
@@ -103,12 +112,18 @@ def _fit(site: Site, value: Any, shape: tuple[int, ...]) -> Tensor:
 
 def _refuse_clashes(writes: list[Step], reads: list[Step]) -> None:
     for a, b in combinations(writes, 2):
-        if (a.site.kind, a.site.layer, a.site.path) == (b.site.kind, b.site.layer, b.site.path) and _overlap(a, b):
+        if _where(a) == _where(b) and _overlap(a, b):
             raise SiteError(f"{a.site} and {b.site} write the same numbers; edit them once")
     heads = {w.site.layer for w in writes if w.site.kind == "head_out"}
     for step in reads:
         if step.site.kind == "head_out" and step.site.layer in heads:
             raise SiteError(f"{step.site} is read while head_out of its layer is edited; read attn_out, or run twice")
+
+
+def _where(step: Step) -> tuple[object, ...]:
+    """What identifies a place whatever it is called: the numbers that a hook there sees."""
+    tap = step.tap
+    return (id(tap.module), tap.end, type(tap), getattr(tap, "columns", None), getattr(tap, "in_place", None))
 
 
 def _overlap(a: Step, b: Step) -> bool:

@@ -24,7 +24,10 @@ def prove(adapter: Adapter, inputs: Inputs, sites: Iterable[Site] | None = None)
     """
     finite(adapter)
     sites = adapter.every_site() if sites is None else tuple(sites)
-    _identity(adapter, inputs, [s for s in sites if s.kind not in ("pattern", "head_out")], "the values there")
+    twice = ("pattern", "head_out", "resid_pre")  # those need runs of their own, or are a resid_post as well
+    _identity(
+        adapter, inputs, [s for s in sites if s.kind not in twice or s == Site("resid_pre", 0)], "the values there"
+    )
     _identity(adapter, inputs, [s for s in sites if s.kind == "pattern"], "the attention weights")
     _identity(adapter, inputs, [s for s in sites if s.kind == "head_out"], "the heads' contributions")
     if isinstance(adapter, DecoderAdapter):

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from causalmi.data.clusters import number
 from causalmi.data.inputs import Inputs
 from causalmi.data.pairs import CounterfactualPairs
 from causalmi.data.positions import is_single, resolve
@@ -26,6 +26,7 @@ class Answers:
     among_choices: Int[Tensor, " n"]
     among_all: Int[Tensor, " n"]
     values: Mapping[Site, Tensor]
+    outputs: int
 
 
 def answers(
@@ -49,16 +50,23 @@ def answers(
         chosen.append(_best_choice(scores, pairs.choices, rows, overall[-1]))
         for site, value in run.values.items():
             values.setdefault(site, []).append(value)
-    return Answers(torch.cat(chosen), torch.cat(overall), {site: torch.cat(v) for site, v in values.items()})
+    read_values = {site: torch.cat(v) for site, v in values.items()}
+    return Answers(torch.cat(chosen), torch.cat(overall), read_values, scores.shape[-1])
 
 
 def accuracy(pairs: CounterfactualPairs, base: Answers, sources: Mapping[str, Answers]) -> Estimate:
-    """The share of distinct examples, among bases and sources, that the network gets right."""
-    right = dict(zip(pairs.base.key(), (base.among_choices == pairs.base_labels).tolist(), strict=True))
-    for name, given in sources.items():
-        hits = (given.among_choices == pairs.source_labels[name]).tolist()
-        right.update(zip(pairs.sources[name].key(), hits, strict=True))
-    return proportion(np.array(list(right.values())))
+    """The share of all bases and sources that the network gets right; the same example again is one cluster.
+
+    Raises DataError for a label that is none of the network's outputs.
+    """
+    for labels in (pairs.base_labels, *pairs.source_labels.values(), *pairs.expected.values()):
+        if int(labels.max()) >= base.outputs:
+            raise DataError(f"the label {int(labels.max())} is none of the network's {base.outputs} outputs")
+    hits, keys = [base.among_choices == pairs.base_labels], [*pairs.base.key()]
+    for name, labels in pairs.source_labels.items():
+        hits.append(sources[name].among_choices == labels)
+        keys += pairs.sources[name].key()
+    return proportion(torch.cat(hits).numpy(), number(keys))
 
 
 def filter_pairs(
@@ -69,6 +77,10 @@ def filter_pairs(
     Accuracy on what is left speaks of those pairs only. Raises DataError when none are left.
     """
     pairs = pairs.bind(model.tokenizer)
+    if missing := [name for name in pairs.sources if name not in pairs.source_labels]:
+        raise DataError(
+            f"the pairs have no right answers for the sources of {', '.join(missing)}; draw them from a task"
+        )
     keep = answers(model, pairs.base, pairs, batch_size=batch_size).among_choices == pairs.base_labels
     for name, source in pairs.sources.items():
         keep &= answers(model, source, pairs, batch_size=batch_size).among_choices == pairs.source_labels[name]
@@ -82,7 +94,7 @@ def _readout(pairs: CounterfactualPairs, inputs: Inputs) -> Int[Tensor, " n"]:
     at = "last" if pairs.task is None else pairs.task.readout
     if not is_single(at):
         raise PositionError(f"the read-out {at!r} is not one position; give one, such as 'last'")
-    if inputs.mask is None:
+    if not bool(inputs.lengths.any()):  # numbers without positions
         return torch.zeros(len(inputs), dtype=torch.long)
     found = resolve(at, inputs)
     assert found is not None  # one position, so not all
@@ -91,6 +103,11 @@ def _readout(pairs: CounterfactualPairs, inputs: Inputs) -> Int[Tensor, " n"]:
 
 def _scores(logits: Tensor, readout: Tensor, name: str) -> Tensor:
     """The logits at the read-out, [batch, outputs]; class logits are there already."""
+    if logits.ndim not in (2, 3) or logits.shape[-1] < 2:
+        raise ModelError(
+            f"{name} gives outputs of shape {tuple(logits.shape)}; an answer is the largest of at least two logits, "
+            "[batch, classes] or [batch, pos, vocabulary]"
+        )
     if logits.ndim == 3:
         logits = logits[torch.arange(len(logits), device=logits.device), readout.to(logits.device)]
     if bool(logits.isnan().any()):

@@ -92,7 +92,7 @@ def _pairs(h: Hypothesis, data: Any, n: int | None, seed: int, model: Any) -> Co
         raise DataError(f"data is a {type(pairs).__name__}; give CounterfactualPairs, as task.pairs makes")
     if missing := [v for v in h.variables if v not in pairs.vary]:
         raise DataError(f"the pairs have no sources for {', '.join(missing)}; draw them with vary={list(h.variables)}")
-    return pairs.bind(model.tokenizer)
+    return pairs.claimed_by(h.task).bind(model.tokenizer)
 
 
 def _alignment(hypothesis: Hypothesis) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def _controls(
     for k, control in enumerate(controls):
         tell(control.name, 1 + k)
         try:
-            found[control.name] = proportion(control.hits(swap, subset, seed).numpy(), swap.pairs.clusters())
+            found[control.name] = proportion(control.hits(swap, subset, seed).numpy(), control.clusters(swap))
         except CausalmiError as reason:
             found[control.name] = f"not available: {reason}"
     return found
@@ -121,7 +121,7 @@ def _controls(
 def _finding(
     h: Hypothesis, swap: Swap, subset: tuple[str, ...], given: Answers, controls: dict[str, Estimate | str]
 ) -> Finding:
-    hits, clusters = swap.hits(subset, given).numpy(), swap.pairs.clusters()
+    hits, clusters = swap.hits(subset, given).numpy(), swap.clusters
     moved = (swap.expected(subset) != swap.pairs.base_labels).numpy()
     iia, changed = proportion(hits, clusters), _share(hits, clusters, moved)
     everywhere = (given.among_all == swap.expected(subset)).numpy()

@@ -1,16 +1,21 @@
 """What does the network answer when the numbers at some places come from other inputs? The interchange itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from causalmi.data.pairs import CounterfactualPairs
+from causalmi.engine.locate import locate
 from causalmi.engine.model import Model, plan
 from causalmi.errors import DataError, SiteError
 from causalmi.methods.agreement import Answers, answers
+from causalmi.spec.causal_model import CausalModel
+from causalmi.spec.domain import count
 from causalmi.spec.site import Site
 
 Alignment = Mapping[str, tuple[Site, ...]]
@@ -30,16 +35,36 @@ class Swap:
 
     def check(self) -> None:
         """Find everything that cannot be run, before anything is; raises SiteError or PositionError."""
+        everything = [site for sites in self.alignment.values() for site in sites]
+        plan(self.model, self.pairs.base, edits=dict.fromkeys(everything, 0.0))
         for variable, sites in self.alignment.items():
-            base, source = (
-                plan(self.model, x, read=sites).shapes for x in (self.pairs.base, self.pairs.sources[variable])
-            )
+            source = self.pairs.sources[variable]
+            base_places, places = (locate(self.model.adapter, x, sites) for x in (self.pairs.base, source))
             for site in sites:
-                if base[site] != source[site]:
-                    raise SiteError(
-                        f"{site} has shape {base[site]} on the bases, {source[site]} on the sources: unequal lengths; "
-                        "name a position with at=, or give prompts of one length"
-                    )
+                if base_places[site].shape != places[site].shape:
+                    raise _unequal(site)
+        self._same_spans(self.alignment, None)
+
+    def _same_spans(self, subset: Iterable[str], order: Mapping[str, Tensor] | None) -> None:
+        """Refuse to put a whole sequence into one of another length or padding: its positions would not match."""
+        base = self.pairs.base
+        for variable in subset:
+            source = self.pairs.sources[variable]
+            rows = torch.arange(len(base)) if order is None else order[variable]
+            matched = (base.lengths == source.lengths[rows]) & (base.starts == source.starts[rows])
+            for site, place in locate(self.model.adapter, base, self.alignment[variable]).items():
+                if place.sequence and not bool(matched.all()):
+                    raise _unequal(site)
+
+    @cached_property
+    def clusters(self) -> NDArray[np.int64]:
+        """For each pair the number of its base; of itself, where the pairs hold every base there is.
+
+        A base that comes again is not new evidence about bases, unless there are no others to draw.
+        """
+        found, task = self.pairs.clusters(), self.pairs.task
+        everything = task is not None and self.pairs.drawn is not None and _settings(task.model) == found.max() + 1
+        return np.arange(len(found)) if everything else found
 
     @cached_property
     def base(self) -> Answers:
@@ -61,6 +86,8 @@ class Swap:
 
         ``order`` gives, for a variable, the row of the source that each base receives instead of its own.
         """
+        if order is not None:
+            self._same_spans(subset, order)
         edits = {}
         for variable in subset:
             for site, value in self.sources[variable].values.items():
@@ -81,3 +108,15 @@ class Swap:
             f"these pairs have no expected labels for {'+'.join(subset)} (they have: {have}); "
             f"draw them with task.pairs(vary={list(subset)})"
         )
+
+
+def _unequal(site: Site) -> SiteError:
+    return SiteError(
+        f"{site} spans whole examples, and bases and sources have unequal lengths; "
+        "name a position with at=, or give prompts of one length"
+    )
+
+
+def _settings(model: CausalModel) -> float:
+    """How many settings of its inputs a causal model has; infinite when one is drawn."""
+    return count(model.admits[name] for name in model.inputs)

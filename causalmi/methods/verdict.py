@@ -27,11 +27,12 @@ def too_inaccurate(rule: AtLeast, accuracy: Estimate) -> str | None:
 def judge(
     rule: AtLeast, iia: Estimate, changed: Estimate | None, controls: Mapping[str, Estimate | str]
 ) -> tuple[Verdict, str]:
-    """The verdict, and the sentence that names the numbers it rests on.
+    """The verdict, and the sentence that names the numbers it rests on; the first of these that holds.
 
-    supported: low(IIA) >= rule.iia and low(IIA - control) >= rule.above_control, the interval of the difference by
-    Newcombe's square-and-add; rejected: either high end falls short; uninformative: too few labels change, or a control
-    passes as well, or none could be had; else inconclusive.
+    uninformative: the label changes in too few pairs, or no control could be had; rejected: high(IIA) < rule.iia;
+    uninformative: the strongest control reaches rule.iia as well; rejected: high(IIA - control) < rule.above_control;
+    supported: low(IIA) >= rule.iia and low(IIA - control) >= rule.above_control; else inconclusive. The interval of the
+    difference is Newcombe's square-and-add.
     """
     name, control = strongest(controls)
     numbers = f"IIA is {iia} over {iia.n} pairs" + (f" ({changed} where the label changes)" if changed else "")
@@ -44,15 +45,20 @@ def judge(
     if control is None:
         return "uninformative", f"uninformative: {numbers}, but no control could be had to compare it with"
     above = difference(iia, control)
+    verdict, why = _against(rule, iia, control, above)
     beside = f"{above.value:.2f} [{above.low:.2f}, {above.high:.2f}] above the strongest control ({name}, {control})"
     asked = f"the rule asks for {rule.iia:.2f} and {rule.above_control:.2f} above control"
-    if iia.high < rule.iia or above.high < rule.above_control:
-        return "rejected", f"rejected: {numbers}, {beside}; {asked}"
-    if iia.low >= rule.iia and above.low <= 0 and rule.above_control == 0:
-        return (
-            "uninformative",
-            f"uninformative: {numbers}, but {name} scores {control} as well; the test could not have failed",
-        )
+    without = [f"no {c} could be had" for c, x in controls.items() if isinstance(x, str)]
+    return verdict, "; ".join([f"{verdict}: {numbers}, {beside}", asked + why, *without])
+
+
+def _against(rule: AtLeast, iia: Estimate, control: Estimate, above: Estimate) -> tuple[Verdict, str]:
+    if iia.high < rule.iia:
+        return "rejected", ""
+    if control.value >= rule.iia:
+        return "uninformative", ", and a control reaches that IIA as well, so the test could not have failed"
+    if above.high < rule.above_control:
+        return "rejected", ""
     if iia.low >= rule.iia and above.low >= rule.above_control:
-        return "supported", f"supported: {numbers}, {beside}; {asked}"
-    return "inconclusive", f"inconclusive: {numbers}, {beside}; {asked}, which the intervals straddle; use more pairs"
+        return "supported", ""
+    return "inconclusive", ", which the intervals straddle: use more pairs"

@@ -115,7 +115,8 @@ def redrawn(module: nn.Module, seed: int) -> nn.Module:
     """
     if not any(True for _ in module.parameters()):
         raise ModelError(f"{type(module).__name__} has no weights, so it has no untrained counterpart")
-    fresh = copy.deepcopy(module)
+    device = next(module.parameters()).device
+    fresh = copy.deepcopy(module).cpu()  # drawn there, so that the seed gives the same on every device
     drawn: set[int] = set()
     with forked(seed, "untrained"), torch.no_grad():
         for part in fresh.modules():
@@ -124,5 +125,5 @@ def redrawn(module: nn.Module, seed: int) -> nn.Module:
                 drawn.update(id(p) for p in part.parameters(recurse=False))
         for p in fresh.parameters():
             if id(p) not in drawn:
-                p.copy_(p.flatten()[torch.randperm(p.numel(), device=p.device)].view_as(p))
-    return fresh
+                p.copy_(p.flatten()[torch.randperm(p.numel())].view_as(p))
+    return fresh.to(device)

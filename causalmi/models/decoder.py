@@ -65,6 +65,8 @@ class DecoderAdapter(Adapter):
             return Direct(module=self._part(f.embed), end="output", width=d)
         if site.kind == "final_norm":
             return Direct(module=self._part(f.final_norm), end="output", width=d)
+        if site.kind == "resid_pre" and site.layer:
+            return self.tap(Site("resid_post", site.layer - 1))  # the same numbers, at one place
         tap: Tap = getattr(self, f"_{site.kind}")(self._part(f.blocks)[site.layer])
         return tap
 

@@ -7,6 +7,8 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from causalmi.errors import ModelError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tap(ABC):
@@ -91,7 +93,10 @@ def first(output: Any) -> Tensor:
     if isinstance(output, Tensor):
         return output
     value = getattr(output, "logits", None)
-    found: Any = value if value is not None else output[0]
+    parts = output if isinstance(output, list | tuple) else ()
+    found: Any = value if value is not None else parts[0] if parts else None
+    if found is None:
+        raise ModelError(f"a module gives a {type(output).__name__}; a tensor, a tuple or a model output can be read")
     return found if isinstance(found, Tensor) else first(found)
 
 

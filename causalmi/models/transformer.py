@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from causalmi.errors import SpecError
+from causalmi.errors import DataError, SpecError
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -181,6 +181,8 @@ class Transformer(nn.Module):
         at = self.config.readout_position or 0
         wanted = at if at >= 0 else mask.sum(-1, keepdim=True) + at  # the how-manieth real token
         hit = mask & (mask.cumsum(-1) - 1 == wanted)
+        if not bool(hit.any(-1).all()):
+            raise DataError(f"the read-out is at position {at}, and some examples have fewer tokens; give longer ones")
         return logits[torch.arange(len(logits), device=logits.device), hit.int().argmax(-1)]
 
 

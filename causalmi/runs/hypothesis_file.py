@@ -61,10 +61,9 @@ def _execute(path: Path) -> Any:
     sys.modules[name] = module  # dataclasses and annotations look their module up
     try:
         spec.loader.exec_module(module)
-    except CausalmiError:
-        raise
-    except Exception as error:
-        raise UsageError(f"{path}{_line(error, path)}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        kind = "" if isinstance(error, CausalmiError) else f"{type(error).__name__}: "
+        raise UsageError(f"{path}{_line(error, path)}: {kind}{error}") from error
     return module
 
 

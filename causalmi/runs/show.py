@@ -1,7 +1,8 @@
 """How do results and hypothesis files look in a terminal?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -15,45 +16,46 @@ COLOURS = {"supported": "green", "rejected": "red", "inconclusive": "yellow", "u
 
 
 def table(results: Sequence[InterchangeResult]) -> RenderableType:
-    """One table of the tests, then the verdict in a sentence."""
+    """For each test a table with a column for each set of variables, then the verdict in a sentence."""
     parts: list[RenderableType] = []
     for result in results:
-        grid = Table(title=escape(f"{result.hypothesis}: {result.claim}"), title_justify="left", title_style="bold")
-        for column in ("test", "IIA", "pairs", "label changes", "label stays", *_control_names(result), "verdict"):
-            grid.add_column(column, overflow="fold")
+        grid = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        grid.add_column("interchange of", no_wrap=True)
         for f in result.findings:
-            had = (f.controls.get(name) for name in _control_names(result))
-            controls = [str(c) if isinstance(c, Estimate) else "-" for c in had]
-            cells = [f.name, f.iia or "-", f.iia.n if f.iia else 0, f.changed or "-", f.unchanged or "-", *controls]
-            grid.add_row(*(escape(str(c)) for c in cells), Text(f.verdict, style=COLOURS[f.verdict]))
-        head = f"network {result.model}, seed {result.seed}; its own task accuracy {result.accuracy}"
+            grid.add_column(" + ".join(f.variables), no_wrap=True)
+        for label, cells in _rows(result):
+            grid.add_row(label, *("" if c is None else "-" if isinstance(c, str) else str(c) for c in cells))
+        grid.add_section()
+        grid.add_row("verdict", *(Text(f.verdict, style=COLOURS[f.verdict]) for f in result.findings))
+        pairs = f"{len(result.frame)} pairs, seed {result.seed}"
+        head = f"network {result.model}, {pairs}; its own task accuracy {result.accuracy}"
+        title = Text(f"{result.hypothesis}: {result.claim}", style="bold")
         parts += [
+            title,
             grid,
             Text(head),
             *_missing(result),
-            *_vocabulary(result),
             Text(result.sentence, style=f"bold {COLOURS[result.verdict]}"),
         ]
     return Group(*parts)
+
+
+def _rows(result: InterchangeResult) -> Iterator[tuple[str, list[Estimate | str | None]]]:
+    found = result.findings
+    yield "IIA", [f.iia for f in found]
+    yield "  label changes", [f.changed for f in found]
+    yield "  label stays", [f.unchanged for f in found]
+    if any(f.vocabulary is not None and f.iia is not None and f.vocabulary.value != f.iia.value for f in found):
+        yield "  all outputs", [f.vocabulary for f in found]
+    yield "controls", [None] * len(found)
+    for name in dict.fromkeys(name for f in found for name in f.controls):
+        yield f"  {name}", [f.controls.get(name) for f in found]
 
 
 def _missing(result: InterchangeResult) -> list[RenderableType]:
     """Why a control could not be had."""
     missing = [(f.name, name, c) for f in result.findings for name, c in f.controls.items() if isinstance(c, str)]
     return [Text(f"{test}, {name}: {reason}") for test, name, reason in missing]
-
-
-def _vocabulary(result: InterchangeResult) -> list[RenderableType]:
-    """The accuracy over all outputs, where the task's choices make a difference."""
-    return [
-        Text(f"{f.name} with all outputs competing: IIA {f.vocabulary}")
-        for f in result.findings
-        if f.vocabulary is not None and f.iia is not None and f.vocabulary.value != f.iia.value
-    ]
-
-
-def _control_names(result: InterchangeResult) -> list[str]:
-    return list(dict.fromkeys(name for f in result.findings for name in f.controls))
 
 
 def listing(files: Sequence[HypothesisFile]) -> RenderableType:

@@ -19,19 +19,21 @@ TOO_LARGE = 2**63
 _LONGEST_POWER = 63
 
 
-class NotElementwise(TypeError):  # noqa: N818
-    """The columns cannot give what Python gives row by row."""
+class NotElementwise(BaseException):
+    """The columns cannot give what Python gives row by row; no ``except Exception`` of a mechanism's may hide it."""
 
 
 def evaluate(function: Callable[..., Any], columns: list[Column]) -> Column:
     """What ``function`` gives on these columns; raises whatever it likes when it has to be called row by row."""
-    if not all(map(is_typed, columns)):
-        raise NotElementwise
-    with np.errstate(all="raise"):
-        result = function(*map(Elementwise, columns))
-    if type(result) is not Elementwise:
-        raise NotElementwise
-    return result.array
+    try:
+        _require(all(map(is_typed, columns)))
+        with np.errstate(all="raise"):
+            result = function(*map(Elementwise, columns))
+        _require(type(result) is Elementwise)
+    except NotElementwise:
+        raise TypeError("the mechanism has to be called row by row") from None
+    array: Column = result.array
+    return array
 
 
 def _binary(operation: Callable[[Any, Any], Any], checked: Callable[[Any, Any], None]) -> Any:
@@ -120,16 +122,16 @@ class Elementwise:
 
     __slots__ = ("array",)
     __array_ufunc__ = None  # numpy's functions and arrays refuse it
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, array: Column):
         self.array = array
 
-    def __bool__(self) -> bool:
+    def _refuse(self, *args: object) -> Any:
         raise NotElementwise
 
-    def __iter__(self) -> Any:
-        raise NotElementwise
+    # Whatever could look at a value, or use it as a key, would see the whole column.
+    __bool__ = __iter__ = __hash__ = __str__ = __repr__ = __format__ = _refuse
+    __int__ = __float__ = __index__ = __complex__ = __round__ = __len__ = __contains__ = __getitem__ = _refuse
 
     def __neg__(self) -> "Elementwise":
         return 0 - self if self.array.dtype.kind != "f" else Elementwise(-self.array)

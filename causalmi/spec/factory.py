@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from causalmi.errors import UsageError
+from causalmi.errors import CausalmiError, UsageError
 from causalmi.spec.hypothesis import Hypothesis
 
 READERS: dict[type, Callable[[str], Any]] = {int: int, float: float, str: str}
@@ -50,7 +50,13 @@ class HypothesisFactory:
         settings |= {name: self._read(name, text) for name, text in given.items()}
         if missing := [name for name in self.parameters if name not in settings]:
             raise UsageError(f"{self.name} needs {', '.join(missing)}; give -P {missing[0]}=VALUE")
-        return self(**settings), settings
+        try:
+            return self(**settings), settings
+        except CausalmiError:
+            raise
+        except Exception as error:  # whatever the user's function raises
+            shown = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+            raise UsageError(f"{self.name}({shown}) fails: {type(error).__name__}: {error}") from error
 
     def _read(self, name: str, text: str) -> Any:
         if name not in self.parameters:

@@ -94,7 +94,7 @@ class Hypothesis:
             yield "claim is empty; say in one sentence what is claimed"
         for name, kind in (("rule", AtLeast), ("unmapped", Resample)):
             if not isinstance(given := getattr(self, name), kind):
-                yield f"{name} is {given!r}, it must be a {kind.__name__}"
+                yield f"{name} is {given!r}, it must be of the type {kind.__name__}"
         if type(self.n) is not int or self.n < 1:
             yield f"n is {self.n!r}, it must be a whole number from 1"
         yield from self._alignment_problems(known)

@@ -66,6 +66,7 @@ def test_foreign_hooks_fire_and_stay(network: Network) -> None:
 def test_nothing_stays_when_the_network_raises(network: Network) -> None:
     module = network.make()
     model = cm.load_model(module)
+    model.run(network.draw(2, 0), edits={middle(model): 0.0})
     module.train()
     weights = {name: w.clone() for name, w in module.state_dict().items()}
     last = list(module.modules())[-1]

@@ -1,6 +1,5 @@
 """The interchange test on the handcrafted network: what it reports, refuses, and does not depend on."""
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -8,6 +7,7 @@ import torch
 import causalmi as cm
 from causalmi import site
 from causalmi.errors import DataError, SiteError
+from causalmi.testbeds.brackets_data import draw, encode, equal_count, never_below
 from causalmi.testbeds.equality_data import ENTITIES, encoder, entities, pair
 
 DIGITS = range(10)
@@ -44,19 +44,104 @@ def test_the_handcrafted_network_is_exactly_as_claimed() -> None:
     assert all(f.control.high < 0.75 for f in result.findings)
 
 
-def test_wrong_alignments_are_rejected() -> None:
-    swapped = {"left": HALVES["right"], "right": HALVES["left"]}
-    for alignment in (CROSSED, swapped):
-        result = cm.interchange_test(equality(alignment), seed=0)
-        assert result.verdict == "rejected"
-        assert result.iia.value < 0.8
+SWAPPED = {"left": HALVES["right"], "right": HALVES["left"]}
+
+
+def test_the_wrong_alignment_is_at_chance() -> None:
+    """With independent pairs, what is swapped and what should be agree by a coin toss: .5 in about 95 % of intervals."""
+    results = [cm.interchange_test(equality(SWAPPED), seed=seed) for seed in range(8)]
+    assert {r.verdict for r in results} == {"rejected"}
+    found = [f.iia for r in results for f in r.findings]
+    assert sum(e.low <= 0.5 <= e.high for e in found) >= 21  # of 24; fewer has a probability below 2 %
+
+
+def test_half_a_right_alignment_is_above_chance_and_rejected() -> None:
+    result = cm.interchange_test(equality(CROSSED), seed=0)
+    assert result.verdict == "rejected"
+    assert 0.5 < result.iia.value < 0.8
 
 
 def test_untrained_networks_are_at_chance() -> None:
-    model = cm.load_model("equality-handcrafted")
-    values = [cm.interchange_test(equality(HALVES, n=512, iia=0.0), model.untrained(s), seed=s) for s in range(8)]
-    joint = [v.findings[-1].iia for v in values]
-    assert np.mean([e.value for e in joint]) == pytest.approx(0.5, abs=0.06)
+    claim = equality(HALVES, n=512)
+    controls = [cm.interchange_test(claim, seed=s, controls=[cm.UntrainedModel()]).findings for s in range(6)]
+    found = [f.control for findings in controls for f in findings]
+    assert sum(e.low <= 0.5 <= e.high for e in found) >= 15  # of 18; fewer has a probability below 2 %
+
+
+def test_rival_claims_are_judged_by_their_own_answers_on_the_same_pairs() -> None:
+    claim = equality(HALVES)
+    opposite = cm.CausalModel(
+        {"wx": pair, "yz": pair},
+        {
+            "left": lambda wx: wx[0] != wx[1],
+            "right": lambda yz: yz[0] == yz[1],
+            "same": lambda left, right: left == right,
+        },
+        "same",
+    )
+    rival = cm.Hypothesis(
+        claim="the opposite",
+        task=cm.Task(opposite, encode=encoder(entities(ENTITIES, 2, seed=0)), label=lambda s: int(s["same"])),
+        model="equality-handcrafted",
+        alignment=HALVES,
+        rule=cm.AtLeast(iia=0.0, above_control=0.0),
+    )
+    pairs = claim.task.pairs(256, vary=["left", "right"], seed=0)
+    assert cm.interchange_test(claim, data=pairs).accuracy.value == 1.0
+    assert cm.interchange_test(rival, data=pairs).accuracy.value == 0.0
+
+
+def test_a_small_domain_that_is_seen_whole_is_no_sample() -> None:
+    bits = cm.CausalModel(
+        {"a": [0, 1], "b": [0, 1], "c": [0, 1]}, {"ab": lambda a, b: a ^ b, "out": lambda ab, c: ab ^ c}, "out"
+    )
+    net = cm.CausalModule(bits)
+    task = cm.Task(bits, encode=net.encode, label=net.label)
+    claim = cm.Hypothesis(claim="itself", task=task, model=net, alignment={"ab": site.module("ab")}, n=256)
+    assert cm.interchange_test(claim, controls=[cm.ShuffledSources()]).verdict == "supported"
+
+
+def test_accuracy_weighs_examples_as_they_are_drawn() -> None:
+    """Right on the one common input and wrong on the many rare ones: accuracy is how often it is right."""
+    rare = cm.CausalModel(
+        {"x": lambda rng: 0 if rng.random() < 0.95 else int(rng.integers(1, 50))},
+        {"zero": lambda x: x == 0, "out": lambda zero: zero},
+        "out",
+    )
+    net = torch.nn.Sequential(torch.nn.Linear(1, 2))
+    with torch.no_grad():
+        net[0].weight.zero_()
+        net[0].bias.copy_(torch.tensor([0.0, 1.0]))  # always says 1
+    task = cm.Task(rare, encode=lambda s: [float(s["x"])], label=lambda s: int(s["out"]))
+    claim = cm.Hypothesis(claim="x", task=task, model=net, alignment={"zero": site.module("0")}, n=1000)
+    assert cm.interchange_test(claim).accuracy.value == pytest.approx(0.95, abs=0.02)
+
+
+def test_whole_sequences_of_unequal_lengths_are_refused() -> None:
+    graph = cm.CausalModel(
+        {"text": draw},
+        {"equal": equal_count, "order": never_below, "out": lambda equal, order: equal and order},
+        "out",
+    )
+    task = cm.Task(graph, encode=lambda s: encode(s["text"]), label=lambda s: int(s["out"]))
+    for place in (site.attn_out(2), site.pattern(2, at=0)):
+        claim = cm.Hypothesis(claim="whole", task=task, model="balanced-brackets", alignment={"equal": place}, n=200)
+        with pytest.raises(SiteError, match="unequal lengths"):
+            cm.interchange_test(claim)
+
+
+def test_the_read_out_of_numbers_with_positions() -> None:
+    """The answer is read where the task says, for inputs of numbers as for tokens."""
+    graph = cm.CausalModel({"a": [0, 1], "b": [0, 1]}, {"c": lambda b: b, "out": lambda c, a: c + 0 * a}, "out")
+    net = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Linear(2, 2))
+    with torch.no_grad():
+        net[1].weight.copy_(torch.eye(2))
+        net[1].bias.zero_()
+    one_hot = {0: [1.0, 0.0], 1: [0.0, 1.0]}
+    task = cm.Task(graph, encode=lambda s: [one_hot[s["a"]], one_hot[s["b"]]], label=lambda s: int(s["out"]))
+    claim = cm.Hypothesis(claim="x", task=task, model=net, alignment={"c": site.module("0", at=1)}, n=200)
+    result = cm.interchange_test(claim)
+    assert result.accuracy.value == 1.0 and result.iia.value == 1.0
 
 
 def test_a_network_that_fails_the_task_is_not_tested() -> None:
@@ -137,7 +222,7 @@ def test_controls_that_cannot_be_had_say_why() -> None:
 
 
 def test_random_sites_are_of_the_same_type_and_size() -> None:
-    from causalmi.methods.controls import _other
+    from causalmi.methods.site_draw import SiteDraw
     from causalmi.methods.swap import Swap
     from causalmi.rng import stream
     from tests.networks import draw_tokens, gpt2
@@ -153,7 +238,7 @@ def test_random_sites_are_of_the_same_type_and_size() -> None:
     ):
         swap = Swap(model, pairs, {"source": (place,)})
         for _ in range(10):
-            (other,) = _other(swap, ("source",), rng)["source"]
+            (other,) = SiteDraw(swap, rng).alignment(("source",))["source"]
             assert other != place and other.kind == place.kind
             assert (other.head is None) == (place.head is None) and type(other.head) is type(place.head)
             assert (other.neurons is None) == (place.neurons is None)

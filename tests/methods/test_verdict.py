@@ -19,7 +19,8 @@ def e(value: float, half: float = 0.02, n: int = 1000) -> Estimate:
         (e(0.95), e(0.50), "supported"),
         (e(0.60), e(0.50), "rejected"),
         (e(0.81), e(0.50), "inconclusive"),  # the interval straddles .80
-        (e(0.95), e(0.90), "rejected"),  # high, but no higher than a control
+        (e(0.95), e(0.90), "uninformative"),  # a control passes as well: the test could not have failed
+        (e(0.82, 0.01), e(0.75), "rejected"),  # high, but hardly higher than a control
         (e(0.95), e(0.75), "inconclusive"),  # .20 above control, give or take
     ],
 )

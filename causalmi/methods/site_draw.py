@@ -1,0 +1,123 @@
+"""Which other places could have been claimed? Random sites of the same kind and size."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from causalmi.engine.locate import Place, locate
+from causalmi.engine.model import plan
+from causalmi.errors import CausalmiError, SiteError
+from causalmi.methods.swap import Swap
+from causalmi.spec.site import HEAD_KINDS, LAYER_KINDS, Site
+
+TRIES = 200
+LOOKED_AT = 8  # examples on which two modules are compared
+
+
+@dataclass(frozen=True)
+class SiteDraw:
+    """Draws sites that could stand in for the aligned ones of a swap."""
+
+    swap: Swap
+    rng: np.random.Generator
+    _alike: dict[Site, list[str]] = field(default_factory=dict)
+
+    def alignment(self, subset: tuple[str, ...]) -> dict[str, tuple[Site, ...]]:
+        """Random sites of the kinds and sizes of the aligned ones, apart from each other, and none where it was.
+
+        Raises SiteError when the network has none.
+        """
+        claimed = [site for v in subset for site in self.swap.alignment[v]]
+        for _ in range(TRIES):
+            drawn: list[Site] = []
+            for site in claimed:
+                drawn.append(self._drawn(site, drawn))
+            moved = not any(self._same(a, b) for a, b in zip(claimed, drawn, strict=True))
+            if moved and self._fit(drawn):
+                rest = iter(drawn)
+                return {v: tuple(next(rest) for _ in self.swap.alignment[v]) for v in subset}
+        raise SiteError(f"{self.swap.model.name} has no other sites of the type of {' and '.join(map(str, claimed))}")
+
+    def _drawn(self, site: Site, taken: list[Site]) -> Site:
+        changes: dict[str, Any] = {}
+        if site.kind in LAYER_KINDS:
+            changes["layer"] = int(self.rng.integers(self.swap.model.adapter.shape.n_layers))  # type: ignore[attr-defined]
+        if site.kind in HEAD_KINDS and site.head is not None:
+            changes["head"] = self._head(site)
+        if site.at is not None:
+            changes["at"] = self._at(site)
+        if site.neurons is not None:
+            changes["neurons"] = self._neurons(site, taken)
+        if site.kind == "module" and (site.neurons is None or changes["neurons"] == tuple(sorted(site.neurons))):
+            alike = self._modules_alike(replace(site, neurons=None))
+            changes["path"] = alike[int(self.rng.integers(len(alike)))] if alike else site.path
+        return replace(site, **changes)
+
+    def _head(self, site: Site) -> int | tuple[int, ...]:
+        heads = self.swap.model.adapter.tap(site).heads or 1
+        if isinstance(site.head, int):
+            return int(self.rng.integers(heads))
+        return self._some(heads, len(site.head or ()))
+
+    def _at(self, site: Site) -> Any:
+        """As many positions, among those that all examples have."""
+        selection = self._place(site).selection
+        k = 1 if selection.positions is None else selection.positions.shape[1]
+        inputs = (self.swap.pairs.base, *self.swap.pairs.sources.values())
+        shortest = int(min(x.lengths.min() for x in inputs))
+        drawn = self._some(shortest, min(k, shortest))
+        return drawn[0] if selection.one_position else drawn
+
+    def _neurons(self, site: Site, taken: list[Site]) -> tuple[int, ...]:
+        """As many neurons, where that can be not those of ``site``, nor of the sites already ``taken``."""
+        width, k = self._place(replace(site, neurons=None)).shape[-1], len(site.neurons or ())
+        used = {i for other in taken if other.path == site.path for i in other.neurons or ()}
+        others = [i for i in range(width) if i not in used]
+        apart = [i for i in others if i not in (site.neurons or ())]
+        pool = next((some for some in (apart, others) if len(some) >= k), range(width))
+        return tuple(sorted(self.rng.choice(pool, k, replace=False).tolist()))
+
+    def _some(self, n: int, k: int) -> tuple[int, ...]:
+        return tuple(sorted(self.rng.choice(n, k, replace=False).tolist()))
+
+    def _modules_alike(self, site: Site) -> list[str]:
+        """Paths of modules that give other values of the same shape; a container gives those of its last part."""
+        if site not in self._alike:
+            self._alike[site] = list(self._search(site))
+        return self._alike[site]
+
+    def _search(self, site: Site) -> Iterator[str]:
+        few = self.swap.pairs.base.rows(slice(0, LOOKED_AT))
+        own = self.swap.model.run(few, read=[site])[site]
+        for other in self.swap.model.sites():
+            if other.kind == "module" and other.path != site.path:
+                there = replace(site, path=other.path)
+                try:
+                    value = self.swap.model.run(few, read=[there])[there]
+                except CausalmiError:
+                    continue  # a module that is never called, or called twice, is no alternative
+                if value.shape == own.shape and not torch.equal(value, own):
+                    yield str(other.path)
+
+    def _place(self, site: Site) -> Place:
+        return locate(self.swap.model.adapter, self.swap.pairs.base, [site])[site]
+
+    def _same(self, a: Site, b: Site) -> bool:
+        """Whether two sites of one kind are the same numbers in some example."""
+        if replace(a, at=None, neurons=None) != replace(b, at=None, neurons=None):
+            return False
+        if (a.neurons and set(a.neurons)) != (b.neurons and set(b.neurons)):
+            return False
+        x, y = (self._place(s).selection.positions for s in (a, b))
+        return x is None or y is None or bool((x.sort(1).values == y.sort(1).values).all(1).any())
+
+    def _fit(self, sites: list[Site]) -> bool:
+        """Whether edits at all of ``sites`` can be made in one run."""
+        try:
+            plan(self.swap.model, self.swap.pairs.base, edits=dict.fromkeys(sites, 0.0))
+        except CausalmiError:
+            return False
+        return len(set(sites)) == len(sites)
