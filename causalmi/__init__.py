@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from causalmi.methods.interchange import interchange_test as interchange_test
     from causalmi.models.scm import CausalModule as CausalModule
     from causalmi.models.transformer import Transformer as Transformer
-    from causalmi.models.transformer import TransformerConfig as TransformerConfig
+    from causalmi.models.transformer_config import TransformerConfig as TransformerConfig
     from causalmi.models.transformer_lens import load_transformer_lens as load_transformer_lens
     from causalmi.spec import site as site
     from causalmi.spec.causal_model import CausalModel as CausalModel
@@ -49,7 +49,7 @@ _HOMES = {
     "Site": "causalmi.spec.site_type",
     "Task": "causalmi.data.task",
     "Transformer": "causalmi.models.transformer",
-    "TransformerConfig": "causalmi.models.transformer",
+    "TransformerConfig": "causalmi.models.transformer_config",
     "UntrainedModel": "causalmi.methods.controls",
     "filter_pairs": "causalmi.methods.agreement",
     "hypothesis": "causalmi.spec.factory",

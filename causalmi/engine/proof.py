@@ -47,6 +47,8 @@ def _identity(adapter: Adapter, inputs: Inputs, sites: list[Site], what: str) ->
     if not sites:
         return
     clean, values = _run(adapter, inputs, {}, sites)
+    if bool(clean.isnan().any()):
+        raise ModelError(f"{adapter.name} gives NaN outputs on the inputs it was tried on; its numbers mean nothing")
     if torch.equal(_run(adapter, inputs, values, _opened(sites))[0], clean):
         return
     for site in sites:

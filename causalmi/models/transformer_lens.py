@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from causalmi.errors import ModelError
-from causalmi.models.transformer import Transformer, TransformerConfig
+from causalmi.models.transformer import Transformer
+from causalmi.models.transformer_config import TransformerConfig
 
 # Fields that change the computation in a way the reference network does not have, with the values that do not.
 NEUTRAL: dict[str, tuple[Any, ...]] = {

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from causalmi.models.transformer import Transformer, TransformerConfig
+from causalmi.models.transformer import Transformer
+from causalmi.models.transformer_config import TransformerConfig
 from causalmi.rng import stream
 from causalmi.testbeds.brackets_data import KINDS, LONGEST, Draw, draw, encode, equal_count, is_held_out, never_below
 from causalmi.testbeds.training import Batch, fit, right, seeded

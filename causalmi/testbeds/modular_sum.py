@@ -10,7 +10,8 @@ from itertools import repeat
 import torch
 from torch import Tensor, nn
 
-from causalmi.models.transformer import Transformer, TransformerConfig
+from causalmi.models.transformer import Transformer
+from causalmi.models.transformer_config import TransformerConfig
 from causalmi.rng import torch_stream
 from causalmi.testbeds.training import fit, right, seeded
 from causalmi.testbeds.weights import restore, store

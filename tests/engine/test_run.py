@@ -154,3 +154,49 @@ def test_the_plan_prints_positions_and_cost() -> None:
     )
     assert plan.passes == 3
     assert "resid_post(0, at='last')" in str(plan) and "3 forward passes" in str(plan)
+
+
+def test_one_place_under_two_names_is_edited_once() -> None:
+    model = cm.load_model(reference())
+    tokens = draw_tokens(2, 0)
+    for a, b in (
+        (site.resid_post(0, at="last"), site.resid_pre(1, at=-1)),
+        (site.attn_out(0), site.module("blocks.0.attn.o")),
+    ):
+        with pytest.raises(SiteError, match="write the same numbers"):
+            model.run(tokens, edits={a: 0.0, b: 1.0})
+    apart = {site.resid_post(0, at=0): 0.0, site.resid_pre(1, at=1): 1.0}
+    run = model.run(tokens, edits=apart, read=[site.resid_post(0)])
+    assert run[site.resid_post(0)][:, 0].unique().tolist() == [0.0]
+    assert run[site.resid_post(0)][:, 1].unique().tolist() == [1.0]
+
+
+def test_positions_are_refused_where_axis_1_is_something_else() -> None:
+    model = cm.load_model(reference())
+    with pytest.raises(SiteError, match="without an axis of 5 positions"):
+        model.run(draw_tokens(2, 0), read=[site.module("blocks.0.attn.pattern", at=0)])
+
+
+def test_what_is_no_site_is_refused() -> None:
+    model = cm.load_model(reference())
+    for what in ({"read": ["resid_post(0)"]}, {"edits": {"resid_post(0)": 0.0}}, {"edits": [site.resid_post(0)]}):
+        with pytest.raises(SiteError, match="no site|mapping"):
+            model.run(draw_tokens(2, 0), **what)  # type: ignore[arg-type]
+    run = model.run(draw_tokens(2, 0), read=site.resid_post(0))
+    assert repr(run) == "Run(logits [2, 5, 7], resid_post(0) [2, 5, 12])"
+
+
+def test_inputs_that_do_not_fit_a_module_are_told() -> None:
+    model = cm.load_model(mlp())
+    with pytest.raises(DataError, match=r"cannot be run on an example of shape \(1, 5\)"):
+        model.run(torch.zeros(2, 5), read=[site.module("layer1")])
+
+
+def test_the_untrained_network_leaves_the_generators_alone() -> None:
+    model = cm.load_model(mlp())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        first = torch.rand(3)
+        torch.manual_seed(5)
+        model.untrained(0)
+        assert torch.equal(torch.rand(3), first)

@@ -9,7 +9,8 @@ import causalmi as cm
 from causalmi.engine.model import Model
 from causalmi.errors import ModelError
 from causalmi.models import family
-from causalmi.models.decoder import DecoderAdapter, decoder
+from causalmi.models.adapt import decoder
+from causalmi.models.decoder import DecoderAdapter
 from tests.networks import every_network, gpt2, llama, reference
 
 

@@ -205,3 +205,22 @@ def test_the_same_columns_have_the_same_types() -> None:
     assert not same(column([1, "a"]), column([True, "a"]))
     assert not same(column([0.0]), column([-0.0]))
     assert not same(column([1]), column([1, 1]))
+
+
+def test_a_mechanism_that_looks_at_its_argument_as_text_or_key_runs_row_by_row() -> None:
+    """What a whole column shows of itself, and refusals that a mechanism would hide, must not change its values."""
+    special = {7777: 0}
+
+    def looked_up(x: int) -> int:
+        try:
+            return special[x]
+        except (KeyError, TypeError):
+            return x + 1
+
+    def shown(x: int) -> int:
+        return 0 if str(x) == "7777" else x + 1
+
+    for mechanism in (looked_up, shown):
+        model = CausalModel({"x": range(10_000)}, {"y": mechanism, "out": lambda y: y}, "out")
+        table = model.run_columns(pd.DataFrame({"x": [7776, 7777]}))
+        assert table["y"].tolist() == [7777, 0] == [model.run({"x": x})["y"] for x in (7776, 7777)]

@@ -1,0 +1,31 @@
+"""On a GPU the engine gives what it gives on the CPU: whole path, sites by module path, attention weights, controls."""
+
+import pytest
+import torch
+
+import causalmi as cm
+from causalmi import site
+from tests.networks import Network, every_network
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+
+
+@every_network
+def test_the_same_numbers_as_on_the_cpu(network: Network) -> None:
+    here, there = (cm.load_model(network.make(), device=device) for device in ("cpu", "cuda"))
+    base, source = network.draw(3, 1), network.draw(3, 2)
+    places = [p for p in here.sites() if p.kind not in ("head_out", "module")] or [site.module("layer1")]
+    for place in places:
+        value = here.run(source, read=[place])[place]
+        torch.testing.assert_close(there.run(source, read=[place])[place].cpu(), value)
+        edited = [m.run(base, edits={place: value}).logits.cpu() for m in (here, there)]
+        torch.testing.assert_close(*edited)
+
+
+def test_an_interchange_test_ends_in_the_same_result() -> None:
+    from tests.methods.test_interchange import HALVES, equality
+
+    results = [
+        cm.interchange_test(equality(HALVES), cm.load_model("equality-handcrafted", device=d)) for d in ("cpu", "cuda")
+    ]
+    assert results[0].to_dict() == results[1].to_dict()
