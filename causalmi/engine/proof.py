@@ -31,6 +31,7 @@ def prove(adapter: Adapter, inputs: Inputs, sites: Iterable[Site] | None = None)
     _identity(adapter, inputs, [s for s in sites if s.kind == "pattern"], "the attention weights")
     _identity(adapter, inputs, [s for s in sites if s.kind == "head_out"], "the heads' contributions")
     if isinstance(adapter, DecoderAdapter):
+        _heads(adapter, inputs)
         _sums(adapter, inputs)
         _takes_hold(adapter, inputs)
 
@@ -62,6 +63,17 @@ def _identity(adapter: Adapter, inputs: Inputs, sites: list[Site], what: str) ->
 def _opened(sites: list[Site]) -> list[Site]:
     """What else to read so that both runs use the same attention function."""
     return [s for s in sites if s.kind == "pattern"]
+
+
+def _heads(adapter: DecoderAdapter, inputs: Inputs) -> None:
+    """Each head's z is its attention weights times its values."""
+    group = adapter.shape.n_heads // adapter.shape.n_kv_heads
+    for layer in range(adapter.shape.n_layers):
+        pattern, v, z = (Site(kind, layer) for kind in ("pattern", "v", "z"))
+        _, at = _run(adapter, inputs, {}, [pattern, v, z])
+        values = at[v].repeat_interleave(group, dim=2)  # [batch, key, head, d_head]
+        mixed = torch.einsum("bqhk,bkhd->bqhd", at[pattern], values)
+        _equal(adapter, mixed, at[z], f"attention weights times values and z of layer {layer}")
 
 
 def _sums(adapter: DecoderAdapter, inputs: Inputs) -> None:

@@ -33,6 +33,24 @@ def test_head_edits_by_hand_on_gpt2() -> None:
     torch.testing.assert_close(model.run(base, edits={place: value}).logits, wanted)
 
 
+def test_fused_projections_by_hand_on_gpt2() -> None:
+    net = gpt2().eval()
+    model, base, kept = cm.load_model(net), draw_tokens(2, 0), {}
+    hook = net.transformer.h[1].attn.c_attn.register_forward_hook(lambda m, a, out: kept.update(qkv=out))
+    net(base)
+    hook.remove()
+    run = model.run(base, read=[site.q(1), site.k(1), site.v(1, 3)])
+    q, k, v = (part.view(2, 5, 4, 6) for part in kept["qkv"].split(24, dim=-1))
+    assert torch.equal(run[site.q(1)], q)
+    assert torch.equal(run[site.k(1)], k)
+    assert torch.equal(run[site.v(1, 3)], v[:, :, 3])
+    zeroed = torch.nn.functional.scaled_dot_product_attention(
+        *(x.transpose(1, 2) for x in (0 * q, k, v)), is_causal=True
+    )
+    edited = model.run(base, edits={site.q(1): 0.0}, read=[site.z(1)])
+    torch.testing.assert_close(edited[site.z(1)], zeroed.transpose(1, 2))
+
+
 def test_grouped_keys_and_values_by_hand_on_llama() -> None:
     net = llama().eval()
     model = cm.load_model(net)

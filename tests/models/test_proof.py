@@ -33,6 +33,8 @@ def wrong(module: torch.nn.Module, **paths: str) -> DecoderAdapter:
         (llama, {"o": "mlp.down_proj"}, "self-check"),
         (llama, {"mlp_norm": "input_layernorm"}, "senders before|resid_mid"),
         (reference, {"mlp": "ln1"}, "senders"),
+        (reference, {"v": "attn.k", "k": "attn.v"}, "times values"),
+        (llama, {"v": "self_attn.k_proj", "k": "self_attn.v_proj"}, "times values"),
     ],
 )
 def test_a_table_with_a_wrong_path_is_refused(make, paths, says) -> None:
