@@ -57,7 +57,7 @@ def interchange_test(  # noqa: PLR0913  (the public call: what, on which network
         swap.expected(subset)
     total = 1 + len(subsets) * (1 + len(controls))
     tell("the network's own answers", 0, total)
-    own = accuracy(swap.pairs, swap.base, swap.sources)
+    own = accuracy(swap.pairs, swap.base, {v: swap.source(v) for v in hypothesis.variables})
     columns: dict[str, Any] = {"base_answer": swap.base.among_choices.numpy()}
     if stop := too_inaccurate(hypothesis.rule, own):
         findings = [Finding(variables=s, verdict="uninformative", sentence=stop, controls={}) for s in subsets]

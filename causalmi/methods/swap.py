@@ -1,7 +1,7 @@
 """What does the network answer when the numbers at some places come from other inputs? The interchange itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -32,6 +32,7 @@ class Swap:
     pairs: CounterfactualPairs
     alignment: Alignment
     batch_size: int | None = None
+    _read: dict[str, Answers] = field(init=False, default_factory=dict, repr=False)
 
     def check(self) -> None:
         """Find everything that cannot be run, before anything is; raises SiteError or PositionError."""
@@ -71,15 +72,12 @@ class Swap:
         """The network's answers to the bases."""
         return answers(self.model, self.pairs.base, self.pairs, batch_size=self.batch_size)
 
-    @cached_property
-    def sources(self) -> dict[str, Answers]:
-        """The network's answers to each variable's sources, with the numbers at its sites."""
-        return {
-            variable: answers(
-                self.model, self.pairs.sources[variable], self.pairs, read=sites, batch_size=self.batch_size
-            )
-            for variable, sites in self.alignment.items()
-        }
+    def source(self, variable: str) -> Answers:
+        """The network's answers to the sources of ``variable``, with the numbers at its sites; run once."""
+        if variable not in self._read:
+            inputs, sites = self.pairs.sources[variable], self.alignment[variable]
+            self._read[variable] = answers(self.model, inputs, self.pairs, read=sites, batch_size=self.batch_size)
+        return self._read[variable]
 
     def interchange(self, subset: Sequence[str], order: Mapping[str, Tensor] | None = None) -> Answers:
         """The answers to the bases with the sites of ``subset`` set from their sources.
@@ -90,7 +88,7 @@ class Swap:
             self._same_spans(subset, order)
         edits = {}
         for variable in subset:
-            for site, value in self.sources[variable].values.items():
+            for site, value in self.source(variable).values.items():
                 edits[site] = value if order is None else value[order[variable].to(value.device)]
         return answers(self.model, self.pairs.base, self.pairs, edits=edits, batch_size=self.batch_size)
 

@@ -243,3 +243,25 @@ def test_random_sites_are_of_the_same_type_and_size() -> None:
             assert (other.head is None) == (place.head is None) and type(other.head) is type(place.head)
             assert (other.neurons is None) == (place.neurons is None)
             assert torch.is_tensor(model.run(pairs.base, read=[other])[other])
+
+
+def test_each_pass_is_made_once() -> None:
+    """Two variables, three sets of them: what is read is shared, and a set runs the sources of its own variables only."""
+    model, rows = cm.load_model("equality-handcrafted"), []
+    claim = equality(HALVES, n=100)
+    cm.interchange_test(claim, model)  # sites by module path have proved themselves
+    model.module.register_forward_pre_hook(lambda module, args: rows.append(len(args[0])))
+    cm.interchange_test(claim, model, controls=[cm.ShuffledSources()], batch_size=100)
+    assert rows == [100] * (1 + 2 + 3 * 2)  # bases, each variable's sources, an interchange and a shuffled one per set
+    model.module._forward_pre_hooks.clear()
+    fresh: list[int] = []
+    untrained = model.untrained
+
+    def counted(seed: int) -> cm.Model:
+        made = untrained(seed)
+        made.module.register_forward_pre_hook(lambda module, args: fresh.append(len(args[0])))
+        return made
+
+    model.untrained = counted  # type: ignore[method-assign]
+    cm.interchange_test(claim, model, controls=[cm.UntrainedModel()], batch_size=100)
+    assert [n for n in fresh if n == 100] == [100] * (2 + 2 + 3)  # per set, its sources and one interchange
