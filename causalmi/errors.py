@@ -37,5 +37,9 @@ class ModelError(CausalmiError, ValueError):
     """A network that cannot be loaded or trusted: unknown family, weights that are not finite, a failed self-check."""
 
 
+class CausalmiWarning(UserWarning):
+    """A result that is easily misread: it says less than it seems to."""
+
+
 class UsageError(CausalmiError, ValueError):
     """A file, a parameter or an option that the command line cannot use."""

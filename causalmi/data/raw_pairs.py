@@ -16,7 +16,8 @@ def raw_pairs(base: Any, source: Any, labels: Mapping[str, Any], mask: Any) -> B
     if bases.values.shape != sources.values.shape:
         raise DataError(
             f"unequal lengths: the bases have shape {list(bases.values.shape)} and the sources "
-            f"{list(sources.values.shape)}; give each base a source of the same length, padded if need be with mask="
+            f"{list(sources.values.shape)}; give equally many, and each base a source with as many real tokens, "
+            "padded where mask= is False; pairs of other lengths come from a Task"
         )
     given = {name: _labels(name, value, len(bases)) for name, value in labels.items()}
     expected = given["expected"]
@@ -33,7 +34,10 @@ def raw_pairs(base: Any, source: Any, labels: Mapping[str, Any], mask: Any) -> B
 def _labels(name: str, value: Any, n: int) -> Labels | None:
     if value is None:
         return None
-    tensor = torch.as_tensor(value)
+    try:
+        tensor = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise DataError(f"{name} is {value!r}; give token ids, or draw pairs from a Task for text") from None
     if tensor.is_floating_point() or tensor.dtype == torch.bool or (tensor.numel() and int(tensor.min()) < 0):
         raise DataError(f"{name} is {value!r}; give a token id from 0, or one for each pair")
     if tensor.shape not in ((), (n,)):

@@ -1,18 +1,20 @@
 """How is a plan carried out? Batch by batch, with hooks; a batch that does not fit in memory is halved and goes on."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from causalmi.engine.hooks import Step, evaluating, hooked
+from causalmi.engine.hooks import Enough, Step, Trace, evaluating, hooked
 from causalmi.engine.plan import Plan
 from causalmi.errors import ModelError
 from causalmi.models.adapter import Adapter
 from causalmi.spec.site import Site
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+T = TypeVar("T")
 
 
 def execute(adapter: Adapter, plan: Plan) -> Iterator[tuple[slice, Tensor, dict[Site, Tensor]]]:
@@ -21,41 +23,59 @@ def execute(adapter: Adapter, plan: Plan) -> Iterator[tuple[slice, Tensor, dict[
     Gradients are kept exactly when an edit's value asks for them. Raises ModelError when a site is not passed exactly
     once, and whatever the network itself raises; its hooks, mode and weights are then as they were.
     """
-    start, size = 0, plan.batch_size
-    while start < len(plan.inputs):
-        rows = slice(start, min(start + size, len(plan.inputs)))
+    yield from in_pieces(len(plan.inputs), plan.batch_size, lambda rows: (rows, *_run(adapter, plan, rows)))
+
+
+def read_only(adapter: Adapter, plan: Plan) -> Iterator[dict[Site, Tensor]]:
+    """What a plan without edits reads, batch by batch; each run ends at the deepest site."""
+    yield from in_pieces(len(plan.inputs), plan.batch_size, lambda rows: _run(adapter, plan, rows, stop=True)[1])
+
+
+def in_pieces(n: int, size: int, do: Callable[[slice], T]) -> Iterator[T]:
+    """What ``do`` gives for each ``size`` of ``n`` rows; of half as many at a time once they do not fit in memory."""
+    start = 0
+    while start < n:
+        rows, failed = slice(start, min(start + size, n)), False
         try:
-            batch = _run(adapter, plan, rows)
+            done = do(rows)
         except RuntimeError as error:  # torch.OutOfMemoryError is one
-            if size == 1 or not any(words in str(error).lower() for words in OUT_OF_MEMORY):
+            if rows.stop - start == 1 or not any(words in str(error).lower() for words in OUT_OF_MEMORY):
                 raise
-            batch = None
-        if batch is None:  # outside the except clause, so that the error no longer holds the memory
-            size = max(1, size // 2)
+            failed = True
+        if failed:  # outside the except clause, so that the error no longer holds the memory
+            size = (rows.stop - start) // 2
             continue
-        yield rows, *batch
+        yield done
         start = rows.stop
 
 
-def _run(adapter: Adapter, plan: Plan, rows: slice) -> tuple[Tensor, dict[Site, Tensor]]:
+def _run(adapter: Adapter, plan: Plan, rows: slice, *, stop: bool = False) -> tuple[Tensor, dict[Site, Tensor]]:
     steps = [step.rows(rows) for step in plan.steps]
-    device = adapter.device
-    batch = plan.inputs.rows(rows)
-    mask = None if batch.mask is None else batch.mask.to(device)
-    with ExitStack() as stack:
-        stack.enter_context(torch.set_grad_enabled(_needs_gradient(steps)))
-        stack.enter_context(evaluating(adapter.module))
-        if plan.needs_pattern:
-            stack.enter_context(adapter.pattern_in_the_open())
-        trace = stack.enter_context(hooked(steps))
-        logits = adapter.call(batch.values.to(device), mask)
-    for number, step in enumerate(steps):
-        if (times := trace.fired.get(number, 0)) != 1:
-            raise ModelError(
-                f"{step.site} was passed {times} times in one run of {adapter.name}, it must be exactly once"
-            )
+    batch, logits = plan.inputs.rows(rows).to(adapter.device), torch.empty(0)
+    with running(adapter, steps, opened=plan.needs_pattern, stop=stop) as trace, suppress(Enough):
+        logits = adapter.call(batch.values, batch.mask)
+    check_fired(adapter, steps, trace, stopped=stop)
     return logits, trace.values
 
 
-def _needs_gradient(steps: list[Step]) -> bool:
-    return any(step.value is not None and step.value.requires_grad for step in steps)
+@contextmanager
+def running(
+    adapter: Adapter, steps: Sequence[Step], *, opened: bool = False, stop: bool = False, gradient: bool | None = None
+) -> Iterator[Trace]:
+    """Within, the network runs in evaluation mode with ``steps`` hooked, and with gradients when an edit asks."""
+    wanted = any(step.value is not None and step.value.requires_grad for step in steps)
+    with ExitStack() as stack:
+        stack.enter_context(torch.set_grad_enabled(wanted if gradient is None else gradient))
+        stack.enter_context(evaluating(adapter.module))
+        if opened:
+            stack.enter_context(adapter.pattern_in_the_open())
+        yield stack.enter_context(hooked(steps, stop=stop))
+
+
+def check_fired(adapter: Adapter, steps: Sequence[Step], trace: Trace, *, stopped: bool = False) -> None:
+    """Refuse a run in which a site was not passed exactly once; a run that stopped need not have come to its edits."""
+    for step, times in zip(steps, trace.fired, strict=True):
+        if times != 1 and not (stopped and times == 0 and step.value is not None):
+            raise ModelError(
+                f"{step.site} was passed {times} times in one run of {adapter.name}, it must be exactly once"
+            )

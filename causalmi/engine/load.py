@@ -11,6 +11,13 @@ from torch import nn
 from causalmi.engine.model import Model
 from causalmi.errors import ModelError
 from causalmi.models.adapt import adapter_of
+from causalmi.models.families import HUGGING_FACE
+
+AUTO = {  # by how the name of a checkpoint's class ends
+    "ForMaskedLM": "AutoModelForMaskedLM",
+    "ForSequenceClassification": "AutoModelForSequenceClassification",
+    "ForImageClassification": "AutoModelForImageClassification",
+}
 
 
 def load_model(
@@ -56,14 +63,14 @@ def _find(name: str, tokenizer: Any) -> tuple[nn.Module, Any, str]:
 
 def _hugging_face(name: str, tokenizer: Any) -> tuple[nn.Module, Any]:
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     from causalmi.testbeds import NAMES
 
     try:
-        options: dict[str, Any] = {"use_safetensors": True, "dtype": "auto", "output_loading_info": True}
-        loaded: Any = AutoModelForCausalLM.from_pretrained(name, **options)
-        tokenizer = tokenizer or AutoTokenizer.from_pretrained(name)
+        auto, options, takes_tokens = _how(name)
+        loaded: Any = auto.from_pretrained(name, **options)
+        tokenizer = tokenizer or (AutoTokenizer.from_pretrained(name) if takes_tokens else None)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
@@ -76,6 +83,20 @@ def _hugging_face(name: str, tokenizer: Any) -> tuple[nn.Module, Any]:
             f"{name!r} lacks weights, which would be random: {', '.join(lacking[:4])}; get the whole checkpoint"
         )
     return module, tokenizer
+
+
+def _how(name: str) -> tuple[Any, dict[str, Any], bool]:
+    """The transformers class for the head that a checkpoint has, its options, and whether it takes tokens."""
+    import transformers
+
+    config: Any = transformers.AutoConfig.from_pretrained(name)
+    architecture = next(iter(getattr(config, "architectures", None) or ()), "")
+    auto = next((to for head, to in AUTO.items() if architecture.endswith(head)), "AutoModelForCausalLM")
+    options: dict[str, Any] = {"use_safetensors": True, "dtype": "auto", "output_loading_info": True}
+    families = HUGGING_FACE.get(config.model_type, ())
+    if any(getattr(config, f.scores_capped, None) is not None for f in families if f.scores_capped):
+        options["attn_implementation"] = "eager"  # the faster functions would leave the bound on the scores out
+    return getattr(transformers, auto), options, not any(f.pixels for f in families)
 
 
 def _device(device: str | torch.device | None) -> torch.device:

@@ -1,37 +1,25 @@
 """What does a user hold when a network is loaded? A `Model`: the network as it is, run with edits and reads."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from causalmi.data.inputs import Inputs
-from causalmi.engine.execute import execute
+from causalmi.data.positions import resolve
+from causalmi.engine.execute import execute, read_only
 from causalmi.engine.plan import Plan, check_sites, make_plan
 from causalmi.engine.proof import finite, prove
+from causalmi.engine.record import record
+from causalmi.engine.recording import Recording
+from causalmi.engine.run import Run
 from causalmi.errors import ModelError, SiteError
 from causalmi.models.adapt import adapter_of
 from causalmi.models.adapter import Adapter, ModuleAdapter
-from causalmi.spec.site import Grid, Site
+from causalmi.spec.site import Grid, Position, Site
 
 Examples: TypeAlias = Inputs | Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """What a run gave: ``logits``, [batch, pos, vocabulary] or [batch, classes], and ``out[site]`` for each read."""
-
-    logits: Tensor
-    values: Mapping[Site, Tensor]
-
-    def __getitem__(self, site: Site) -> Tensor:
-        return self.values[site]
-
-    def __repr__(self) -> str:
-        shapes = {"logits": self.logits, **{str(site): value for site, value in self.values.items()}}
-        return f"Run({', '.join(f'{name} {list(x.shape)}' for name, x in shapes.items())})"
 
 
 class Model:
@@ -67,10 +55,12 @@ class Model:
     def sites(self, grid: Grid | None = None) -> tuple[Site, ...]:
         """Every site of the network, or those that ``grid`` spans in it.
 
-        Raises ModelError for a grid over a network that has no layers.
+        Raises ModelError for a grid over a network that has no layers, SiteError for what is no grid.
         """
         if grid is None:
             return self.adapter.every_site()
+        if not isinstance(grid, Grid):
+            raise SiteError(f"{grid!r} is no grid of sites; make one with site.grid(kind), such as 'resid_post'")
         shape = getattr(self.adapter, "shape", None)
         if shape is None:
             raise ModelError(f"{self.name} has no layers to span a grid of {grid.kind}; list its sites with sites()")
@@ -110,6 +100,26 @@ class Model:
         values = {site: torch.cat([b.values[site] for b in batches]) for site in batches[0].values}
         return Run(torch.cat([b.logits for b in batches]), values)
 
+    def capture(
+        self, examples: Examples, sites: Iterable[Site] | Site, *, batch_size: int | None = None
+    ) -> dict[Site, Tensor]:
+        """The numbers at ``sites`` on ``examples``, without edits; runs no further than the deepest of them.
+
+        Raises SiteError, PositionError or DataError for what cannot be read.
+        """
+        batches = list(read_only(self.adapter, plan(self, examples, read=sites, batch_size=batch_size)))
+        return {site: torch.cat([values[site] for values in batches]) for site in batches[0]}
+
+    def record(self, examples: Examples, *, at: Position = None, resume: bool = True) -> Recording:
+        """A clean run of ``examples``, all in one batch, from which runs with edits start.
+
+        ``at`` are the positions whose logits are read, None for all. With ``resume`` a run with edits computes only
+        what they change; it keeps each block's input, keys and values. Without, it is a whole run with hooks, which
+        gives the same numbers up to rounding. Raises PositionError or DataError for what cannot be run.
+        """
+        inputs = examples if isinstance(examples, Inputs) else Inputs.of(examples)
+        return record(self.adapter, inputs, at, resume=resume)
+
     def untrained(self, seed: int) -> "Model":
         """A network of the same shape with weights drawn afresh from ``seed``; raises ModelError when it has none."""
         fresh = adapter_of(self.adapter.untrained(seed), as_module=isinstance(self.adapter, ModuleAdapter))
@@ -130,13 +140,15 @@ def plan(
     edits: Mapping[Site, Any] | None = None,
     read: Iterable[Site] | Site = (),
     batch_size: int | None = None,
+    at: Position = None,
 ) -> Plan:
     """What ``model.run`` would do with the same arguments, checked; print it to see positions, passes and memory.
 
+    It also says what the same run from a recording, with logits read ``at`` some positions, would compute.
     Raises SiteError, PositionError or DataError for what cannot be run.
     """
     inputs = examples if isinstance(examples, Inputs) else Inputs.of(examples)
     read, edits = (read,) if isinstance(read, Site) else tuple(read), {} if edits is None else edits
     check_sites(edits, read)
     model.prove_modules(inputs, (*read, *edits))
-    return make_plan(model.adapter, inputs, edits, read, batch_size)
+    return make_plan(model.adapter, inputs, edits, read, batch_size, resolve(at, inputs))

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from causalmi.data.inputs import Inputs
 from causalmi.engine.hooks import Step
 from causalmi.engine.locate import Place, locate
+from causalmi.engine.resume import Resume, resume
 from causalmi.errors import DataError, SiteError
 from causalmi.models.adapter import Adapter
 from causalmi.spec.site import KINDS, Site
@@ -22,10 +25,18 @@ NUMBERS_A_BATCH = 2048  # tokens (or input numbers) that one forward pass takes 
 class Plan:
     """What a run will do: its steps in the network's order, the rows of a batch, and the shape of what is read."""
 
+    adapter: Adapter
     inputs: Inputs
     steps: tuple[Step, ...]
     batch_size: int
     shapes: Mapping[Site, tuple[int, ...]]
+    readout: Int[Tensor, "n k"] | None = None  # where logits are wanted; None for everywhere
+    whole: str | None = None  # why it is a whole run, even where the network's runs could start in the middle
+
+    @cached_property
+    def resume(self) -> Resume | str:
+        """Where a run from a recording begins, or why it is a whole run."""
+        return self.whole or resume(self.adapter, self.inputs, self.steps, self.readout)
 
     @property
     def passes(self) -> int:
@@ -41,7 +52,8 @@ class Plan:
         kept = sum(torch.Size(shape).numel() for shape in self.shapes.values())
         head = f"{len(self.inputs)} examples in {self.passes} forward passes of {self.batch_size}"
         steps = [f"  {'read' if s.value is None else 'edit'} {s.site}{self._tokens(s)}" for s in self.steps]
-        return "\n".join([f"{head}; keeps {kept:,} numbers", *steps])
+        cost = f"a whole run: {self.resume}" if isinstance(self.resume, str) else str(self.resume)
+        return "\n".join([f"{head}; keeps {kept:,} numbers", *steps, f"  from a recording: {cost}"])
 
     def _tokens(self, step: Step) -> str:
         """The tokens that a step's positions fall on in the first example."""
@@ -64,10 +76,15 @@ def check_sites(edits: Any, read: Iterable[Any]) -> None:
 
 
 def make_plan(
-    adapter: Adapter, inputs: Inputs, edits: Mapping[Site, Any], read: Iterable[Site], batch_size: int | None
+    adapter: Adapter,
+    inputs: Inputs,
+    edits: Mapping[Site, Any],
+    read: Iterable[Site],
+    batch_size: int | None,
+    readout: Int[Tensor, "n k"] | None = None,
 ) -> Plan:
     """The plan of one run; raises SiteError, PositionError or DataError for what could not be done."""
-    if batch_size is not None and batch_size < 1:
+    if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
         raise DataError(f"batch_size is {batch_size}; give a whole number from 1, or leave it out")
     if len(inputs) == 0:
         raise DataError("there are no examples to run; give at least one")
@@ -79,10 +96,12 @@ def make_plan(
     _refuse_clashes(writes, reads)
     rows = batch_size or max(1, NUMBERS_A_BATCH // max(1, inputs.values[0].numel()))
     return Plan(
+        adapter=adapter,
         inputs=inputs,
-        steps=tuple(sorted((*writes, *reads), key=_order)),
+        steps=tuple(sorted((*writes, *reads), key=order)),
         batch_size=min(rows, len(inputs)),
         shapes={site: places[site].shape for site in read},
+        readout=readout,
     )
 
 
@@ -90,7 +109,7 @@ def _step(site: Site, place: Place, value: Tensor | None) -> Step:
     return Step(site=site, tap=place.tap, selection=place.selection, value=value)
 
 
-def _order(step: Step) -> tuple[int, bool]:
+def order(step: Step) -> tuple[int, bool]:
     """The network's order within one module, an edit before a read of the same place: a read sees what goes on."""
     return KINDS.index(step.site.kind), step.value is None
 
@@ -112,18 +131,12 @@ def _fit(site: Site, value: Any, shape: tuple[int, ...]) -> Tensor:
 
 def _refuse_clashes(writes: list[Step], reads: list[Step]) -> None:
     for a, b in combinations(writes, 2):
-        if _where(a) == _where(b) and _overlap(a, b):
+        if a.where == b.where and _overlap(a, b):
             raise SiteError(f"{a.site} and {b.site} write the same numbers; edit them once")
     heads = {w.site.layer for w in writes if w.site.kind == "head_out"}
     for step in reads:
         if step.site.kind == "head_out" and step.site.layer in heads:
             raise SiteError(f"{step.site} is read while head_out of its layer is edited; read attn_out, or run twice")
-
-
-def _where(step: Step) -> tuple[object, ...]:
-    """What identifies a place whatever it is called: the numbers that a hook there sees."""
-    tap = step.tap
-    return (id(tap.module), tap.end, type(tap), getattr(tap, "columns", None), getattr(tap, "in_place", None))
 
 
 def _overlap(a: Step, b: Step) -> bool:

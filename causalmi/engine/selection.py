@@ -1,6 +1,6 @@
 """Which of the numbers at a place does a site mean? Positions that differ by example, heads and neurons."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int
@@ -12,7 +12,8 @@ class Selection:
     """Picks from, and puts into, values laid out [batch, pos, (head,) width]; None selects a whole axis.
 
     ``positions`` are indices into axis 1, one row for each example. An axis with a single index is dropped when
-    ``one_position`` or ``one_head`` says so.
+    ``one_position`` or ``one_head`` says so. ``batch`` are the rows of the values that are these examples, None
+    for all.
     """
 
     positions: Int[Tensor, "batch k"] | None = None
@@ -20,26 +21,37 @@ class Selection:
     neurons: tuple[int, ...] | None = None
     one_position: bool = False
     one_head: bool = False
+    batch: slice | None = None
 
     def rows(self, rows: slice) -> "Selection":
         """The same selection for some of the examples."""
-        positions = None if self.positions is None else self.positions[rows]
-        return Selection(positions, self.heads, self.neurons, self.one_position, self.one_head)
+        return replace(self, positions=None if self.positions is None else self.positions[rows])
+
+    def within(self, starts: Int[Tensor, " batch"], batch: slice | None) -> "Selection":
+        """The same selection from values that begin at position ``starts`` of each example, at rows ``batch``."""
+        positions = None if self.positions is None else self.positions - starts.to(self.positions.device)[:, None]
+        return replace(self, positions=positions, batch=batch)
 
     def get(self, x: Tensor) -> Tensor:
         """The selected numbers, in memory of their own."""
-        value = x[self._index(x)]
-        value = value.clone() if value is x or value.data_ptr() == x.data_ptr() else value
+        mine = x if self.batch is None else x[self.batch]
+        value = mine[self._index(mine)]
+        value = value.clone() if value.untyped_storage().data_ptr() == x.untyped_storage().data_ptr() else value
         for axis in self._dropped():
             value = value.squeeze(axis)
         return value
 
-    def put(self, x: Tensor, value: Tensor) -> Tensor:
-        """A copy of ``x`` with the selected numbers replaced by ``value``, of the shape that :meth:`get` gives."""
+    def fill(self, x: Tensor, value: Tensor) -> None:
+        """Replace the selected numbers of ``x`` by ``value``, of the shape that :meth:`get` gives."""
         for axis in reversed(self._dropped()):
             value = value.unsqueeze(axis)
+        mine = x if self.batch is None else x[self.batch]
+        mine[self._index(mine)] = value.to(device=x.device, dtype=x.dtype)
+
+    def put(self, x: Tensor, value: Tensor) -> Tensor:
+        """A copy of ``x`` with the selected numbers replaced."""
         new = x.clone()
-        new[self._index(x)] = value.to(device=x.device, dtype=x.dtype)
+        self.fill(new, value)
         return new
 
     def shape(self, full: tuple[int, ...]) -> tuple[int, ...]:
@@ -58,16 +70,20 @@ class Selection:
         return [axis for axis, drop in ((2, self.one_head), (1, self.one_position)) if drop]
 
     def _index(self, x: Tensor) -> tuple[Tensor | slice, ...]:
-        """One index for each axis, all broadcast against each other where more than slices are needed."""
-        if self.positions is None and self.heads is None and self.neurons is None:
-            return (slice(None),)
-        axes: list[Tensor] = [torch.arange(size, device=x.device) for size in x.shape]
+        """Indices of the first axes, as many as it takes: a slice, or tensors broadcast against each other."""
+        if self.positions is None and self.neurons is None:
+            if self.heads is None:
+                return (slice(None),)
+            if len(self.heads) == 1:
+                return (slice(None), slice(None), slice(self.heads[0], self.heads[0] + 1))
+        depth = x.ndim if self.neurons is not None else 2 if self.heads is None else 3
+        axes: list[Tensor] = [torch.arange(size, device=x.device) for size in x.shape[:depth]]
         if self.heads is not None:
             axes[2] = torch.tensor(self.heads, device=x.device)
         if self.neurons is not None:
             axes[-1] = torch.tensor(self.neurons, device=x.device)
-        grid = [axis.view(-1, *[1] * (x.ndim - 1 - i)) for i, axis in enumerate(axes)]
+        grid = [axis.view(-1, *[1] * (depth - 1 - i)) for i, axis in enumerate(axes)]
         if self.positions is not None:
             positions = self.positions.to(x.device)
-            grid[1] = positions.view(*positions.shape, *[1] * (x.ndim - 2))
+            grid[1] = positions.view(*positions.shape, *[1] * (depth - 2))
         return tuple(grid)

@@ -11,9 +11,10 @@ from torch import Tensor
 from causalmi.data.clusters import number
 from causalmi.data.inputs import Inputs
 from causalmi.data.pairs import CounterfactualPairs
-from causalmi.data.positions import is_single, resolve
+from causalmi.data.positions import resolve
 from causalmi.engine.model import Model
-from causalmi.errors import DataError, ModelError, PositionError
+from causalmi.errors import DataError, ModelError
+from causalmi.methods.examples import readout_of
 from causalmi.spec.site import Site
 from causalmi.stats.estimate import Estimate
 from causalmi.stats.intervals import proportion
@@ -42,16 +43,26 @@ def answers(
 
     Raises PositionError for a read-out that is not one position, ModelError for logits that are NaN.
     """
-    readout = _readout(pairs, inputs)
-    chosen, overall, values = [], [], dict[Site, list[Tensor]]()
-    for rows, run in model.stream(inputs, edits=edits, read=read, batch_size=batch_size):
-        scores = _scores(run.logits, readout[rows], model.name)
+    readout = _readout(model, pairs, inputs)
+    runs = model.stream(inputs, edits=edits, read=read, batch_size=batch_size)
+    return collected(((rows, _scores(run.logits, readout[rows], model.name), run.values) for rows, run in runs), pairs)
+
+
+def collected(runs: Iterable[tuple[slice, Tensor, Mapping[Site, Tensor]]], pairs: CounterfactualPairs) -> Answers:
+    """The answers of runs, batch by batch: rows of ``pairs``, logits [batch, outputs] at the read-out, what was read.
+
+    Raises ModelError for logits that are NaN.
+    """
+    chosen, overall, values, outputs = [], [], dict[Site, list[Tensor]](), 0
+    for rows, scores, read in runs:
+        if bool(scores.isnan().any()):
+            raise ModelError("NaN logits are no answer. Try float32, and check the weights and the size of the edit")
         overall.append(scores.argmax(-1).cpu())
         chosen.append(_best_choice(scores, pairs.choices, rows, overall[-1]))
-        for site, value in run.values.items():
+        outputs = scores.shape[-1]
+        for site, value in read.items():
             values.setdefault(site, []).append(value)
-    read_values = {site: torch.cat(v) for site, v in values.items()}
-    return Answers(torch.cat(chosen), torch.cat(overall), read_values, scores.shape[-1])
+    return Answers(torch.cat(chosen), torch.cat(overall), {s: torch.cat(v) for s, v in values.items()}, outputs)
 
 
 def accuracy(pairs: CounterfactualPairs, base: Answers, sources: Mapping[str, Answers]) -> Estimate:
@@ -90,10 +101,8 @@ def filter_pairs(
     return pairs.rows(keep.nonzero().flatten()), len(pairs) - kept
 
 
-def _readout(pairs: CounterfactualPairs, inputs: Inputs) -> Int[Tensor, " n"]:
-    at = "last" if pairs.task is None else pairs.task.readout
-    if not is_single(at):
-        raise PositionError(f"the read-out {at!r} is not one position; give one, such as 'last'")
+def _readout(model: Model, pairs: CounterfactualPairs, inputs: Inputs) -> Int[Tensor, " n"]:
+    at = readout_of(model, pairs)
     if not bool(inputs.lengths.any()):  # numbers without positions
         return torch.zeros(len(inputs), dtype=torch.long)
     found = resolve(at, inputs)
@@ -110,8 +119,6 @@ def _scores(logits: Tensor, readout: Tensor, name: str) -> Tensor:
         )
     if logits.ndim == 3:
         logits = logits[torch.arange(len(logits), device=logits.device), readout.to(logits.device)]
-    if bool(logits.isnan().any()):
-        raise ModelError(f"{name} gives NaN logits; its answers mean nothing. Try float32 and check the edit's size")
     return logits
 
 

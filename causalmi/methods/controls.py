@@ -57,7 +57,7 @@ class UntrainedModel(Control):
     name = "untrained network"
 
     def hits(self, swap: Swap, subset: tuple[str, ...], seed: int) -> Tensor:
-        fresh = replace(swap, model=swap.model.untrained(seed))
+        fresh = replace(swap, model=swap.model.untrained(seed), recorded=False)
         return swap.hits(subset, fresh.interchange(subset))
 
 
@@ -79,7 +79,7 @@ class RandomSite(Control):
             alignment = draw.alignment(subset)
             rows = torch.arange(i, len(swap.pairs), self.n)
             if len(rows):
-                part = Swap(swap.model, swap.pairs.rows(rows), alignment, swap.batch_size)
+                part = Swap(swap.model, swap.pairs.rows(rows), alignment, swap.batch_size, recorded=False)
                 hits[rows] = part.hits(subset, part.interchange(subset))
         return hits
 

@@ -10,14 +10,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from causalmi.data.pairs import CounterfactualPairs
+from causalmi.engine.execute import in_pieces
 from causalmi.engine.locate import locate
 from causalmi.engine.model import Model, plan
+from causalmi.engine.recording import Recording
 from causalmi.errors import DataError, SiteError
-from causalmi.methods.agreement import Answers, answers
+from causalmi.methods.agreement import Answers, answers, collected
+from causalmi.methods.examples import readout_of
 from causalmi.spec.causal_model import CausalModel
 from causalmi.spec.domain import count
 from causalmi.spec.site import Site
 
+KEPT = 2**28  # numbers that recordings of bases may hold, 1 GiB in float32
 Alignment = Mapping[str, tuple[Site, ...]]
 
 
@@ -25,13 +29,15 @@ Alignment = Mapping[str, tuple[Site, ...]]
 class Swap:
     """Interchange interventions of one network under one alignment on given pairs.
 
-    The activations of each variable's sources are read once, on the run that also gives the network's answers to them.
+    The activations of each variable's sources are read once. With ``recorded`` so are the bases, as far as memory
+    allows, and each interchange computes only what it changes; without, it is a whole run, cheaper for a single one.
     """
 
     model: Model
     pairs: CounterfactualPairs
     alignment: Alignment
     batch_size: int | None = None
+    recorded: bool = True
     _read: dict[str, Answers] = field(init=False, default_factory=dict, repr=False)
 
     def check(self) -> None:
@@ -70,7 +76,9 @@ class Swap:
     @cached_property
     def base(self) -> Answers:
         """The network's answers to the bases."""
-        return answers(self.model, self.pairs.base, self.pairs, batch_size=self.batch_size)
+        if not self.recorded:
+            return answers(self.model, self.pairs.base, self.pairs, batch_size=self.batch_size)
+        return collected(((rows, bases.logits, {}) for rows, bases in self._bases), self.pairs)
 
     def source(self, variable: str) -> Answers:
         """The network's answers to the sources of ``variable``, with the numbers at its sites; run once."""
@@ -90,7 +98,24 @@ class Swap:
         for variable in subset:
             for site, value in self.source(variable).values.items():
                 edits[site] = value if order is None else value[order[variable].to(value.device)]
-        return answers(self.model, self.pairs.base, self.pairs, edits=edits, batch_size=self.batch_size)
+        if not self.recorded:
+            return answers(self.model, self.pairs.base, self.pairs, edits=edits, batch_size=self.batch_size)
+        runs = ((rows, bases.run({s: v[rows] for s, v in edits.items()}).logits) for rows, bases in self._bases)
+        return collected(((rows, logits, {}) for rows, logits in runs), self.pairs)
+
+    @cached_property
+    def _bases(self) -> list[tuple[slice, Recording]]:
+        """Recordings of the bases, batch by batch; those for which there is no memory left run whole."""
+        at, kept = readout_of(self.model, self.pairs), 0
+        size = plan(self.model, self.pairs.base, batch_size=self.batch_size).batch_size
+
+        def one(rows: slice) -> tuple[slice, Recording]:
+            nonlocal kept
+            recording = self.model.record(self.pairs.base.rows(rows), at=at, resume=kept < KEPT)
+            kept += recording.numbers
+            return rows, recording
+
+        return list(in_pieces(len(self.pairs), size, one))
 
     def hits(self, subset: tuple[str, ...], given: Answers) -> torch.Tensor:
         """Which answers are the causal model's counterfactual ones, bool [n]."""

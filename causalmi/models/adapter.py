@@ -18,6 +18,8 @@ class Adapter(ABC):
 
     def __init__(self, module: nn.Module, name: str):
         self.module, self.name = module, name
+        self.whole: str | None = None  # why every run is a whole run, where replaying blocks was found not to hold
+        self.tried: tuple[int, ...] | None = None  # the hooks with which replaying blocks was compared with a whole run
         self.probed: dict[tuple[int, ...], dict[str, tuple[int, ...]]] = {}  # shapes found by running, by input shape
 
     @property

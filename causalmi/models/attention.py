@@ -51,15 +51,30 @@ def _register() -> None:
 def _attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
 ) -> tuple[Tensor, Tensor]:
-    """Attention of [batch, head, pos, d_head] queries over the keys of each group of heads."""
+    """Attention of [batch, head, query, d_head] queries over the keys of each group of heads.
+
+    ``scaling`` multiplies the scores, ``softcap`` c bounds them, c tanh(scores / c). The mask is added to them, or says
+    where they count; windows come in as masks.
+    """
     group = query.shape[1] // key.shape[1]
     key, value = (x.repeat_interleave(group, dim=1) for x in (key, value))
-    scale = kwargs.get("scaling")
+    scale, cap = kwargs.get("scaling"), kwargs.get("softcap")
     scores = query @ key.transpose(-1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if attention_mask is not None:
-        scores = scores + attention_mask[..., : key.shape[-2]]
+    scores = scores if cap is None else cap * (scores / cap).tanh()
+    scores = _masked(scores, attention_mask, causal=bool(getattr(module, "is_causal", True)))
     pattern = torch.softmax(scores, dim=-1, dtype=torch.promote_types(query.dtype, torch.float32)).to(query.dtype)
     tap = _active.get().get(id(module))
     if tap is not None:
         pattern = tap(pattern)
     return (pattern @ value).transpose(1, 2).contiguous(), pattern
+
+
+def _masked(scores: Tensor, mask: Tensor | None, *, causal: bool) -> Tensor:
+    """``scores`` [batch, head, query, key] with what may not be looked at out of reach; the last queries if not all."""
+    queries, keys = scores.shape[-2:]
+    if mask is None:  # then the model relies on its attention function to be causal
+        if not causal:
+            return scores
+        mask = torch.ones(queries, keys, dtype=torch.bool, device=scores.device).tril(keys - queries)
+    mask = mask[..., :keys]
+    return scores.masked_fill(~mask, torch.finfo(scores.dtype).min) if mask.dtype == torch.bool else scores + mask

@@ -1,82 +1,119 @@
 """Where are the sites of a transformer, given its family's table? One adapter for Hugging Face models and our own."""
 
 import copy
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from causalmi.errors import DataError, SiteError
+from causalmi.errors import ModelError, SiteError
 from causalmi.models.adapter import Adapter, module_tap
 from causalmi.models.attention import AttentionTaps
 from causalmi.models.family import Family
-from causalmi.models.tap import Contribution, Direct, Tap
-from causalmi.models.transformer import Transformer
-from causalmi.rng import forked, torch_stream
+from causalmi.models.feed import Feed, Pixels, Tokens
+from causalmi.models.norms import frozen
+from causalmi.models.places import PLACES, Block, absent, opened
+from causalmi.models.shape import Shape
+from causalmi.models.tap import Direct, Tap
+from causalmi.rng import forked
 from causalmi.spec.site import HEAD_KINDS, LAYER_KINDS, Site
 
-
-@dataclass(frozen=True)
-class Shape:
-    """The sizes of a decoder; ``n_kv_heads`` is smaller than ``n_heads`` under grouped-query attention."""
-
-    n_layers: int
-    n_heads: int
-    n_kv_heads: int
-    d_head: int
-    d_model: int
-    d_vocab: int
-    d_out: int
-    n_ctx: int
-    has_mlp: bool = True
+__all__ = ["DecoderAdapter", "Shape"]
 
 
 class DecoderAdapter(Adapter):
-    """A transformer whose family's table says where its parts are."""
+    """A transformer whose family's table says where its parts are.
+
+    ``attn_out`` and ``mlp_out`` are what is added to the stream. ``head_out`` is what a head adds to the output
+    of the attention's projection, z W_O; where a norm follows (Gemma) the heads sum to what that norm takes instead.
+    ``q``, ``k``, ``v`` are what the projections give, before rotary embeddings and norms of queries and keys.
+    """
 
     def __init__(self, module: nn.Module, family: Family, shape: Shape):
         super().__init__(module, f"{type(module).__name__} with {shape.n_layers} layers")
         self.family, self.shape = family, shape
-        self.hugging_face = not isinstance(module, Transformer)
+        self.absent = absent(family, shape)
         self._attention: AttentionTaps | None = None
+        self._passing = (0, 0)
+        first = family.readout == 0
+        self._feed: Feed = (
+            Pixels(module, self.name) if family.pixels else Tokens(module, self.name, shape, reads_first=first)
+        )
 
     def check(self, values: Tensor) -> None:
-        s = self.shape
-        if values.is_floating_point() or values.ndim != 2:
-            raise DataError(
-                f"{self.name} takes token ids, whole numbers [batch, pos]; given {values.dtype} {values.shape}"
-            )
-        if values.shape[1] > s.n_ctx:
-            raise DataError(f"the examples have {values.shape[1]} positions, {self.name} takes at most {s.n_ctx}")
-        if values.numel() and not 0 <= int(values.min()) <= int(values.max()) < s.d_vocab:
-            raise DataError(f"a token id is outside 0 to {s.d_vocab - 1}, the vocabulary of {self.name}")
+        self._feed.check(values)
+
+    def call(self, values: Tensor, mask: Tensor | None) -> Tensor:
+        self.expect(values.shape[0], values.shape[1])
+        return self._feed.call(values, mask)
+
+    def expect(self, examples: int, positions: int) -> None:
+        """Say how many examples and positions pass from now on, for places that have both on one axis."""
+        self._passing = (examples, positions)
+
+    def example(self) -> Tensor:
+        return self._feed.example()
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The blocks in the order in which they are called."""
+        return list(self._part(self.family.blocks))
+
+    @property
+    def causal(self) -> bool:
+        """Whether a position never looks at later ones."""
+        return self.family.causal and getattr(self._config, "attention_dir", "causal") == "causal"
+
+    @property
+    def readout_position(self) -> int | None:
+        """The one position whose logits the network gives, or None when it gives those of every position."""
+        at: int | None = getattr(self._config, "readout_position", self.family.readout)
+        return at
+
+    def tail(self, hidden: Tensor) -> Tensor:
+        """From the last block's output [..., d_model] to logits [..., d_out], each position for itself."""
+        f = self.family
+        for path in (f.final_norm, *f.head):
+            part = None if path is None else self._optional(path)
+            hidden = hidden if part is None else part(hidden)
+        cap = getattr(self._config, f.softcap, None) if f.softcap else None
+        return hidden if cap is None else cap * (hidden / cap).tanh()
+
+    def norm_of(self, kind: str, layer: int | None = None) -> nn.Module:
+        """The norm through which "q", "k", "v", "mlp_in" of a layer, or "logits", read the residual stream.
+
+        Raises ModelError where they read it as it is, SiteError for a layer that is not there.
+        """
+        path = self.family.final_norm if layer is None else self.family.attn_norm
+        if path is None or self.family.post_norm:
+            raise ModelError(f"{self.name} has no norm between the stream and {kind}: it norms the stream itself")
+        if layer is None:
+            return self._part(path)  # type: ignore[no-any-return]
+        self._check_layer(Site("resid_pre", layer))
+        return self.blocks[layer].get_submodule(self.family.mlp_norm if kind == "mlp_in" else path)
+
+    def frozen_norm(self, module: nn.Module, clean: Tensor) -> Callable[[Tensor], Tensor]:
+        """The norm ``module`` as an affine map with the scale of ``clean``: see `causalmi.models.norms.frozen`."""
+        return frozen(module, self.family.norm, clean)
 
     def tap(self, site: Site) -> Tap:
         if site.kind == "module":
             return module_tap(self.module, site, self.name)
         if site.kind == "logits":
-            per_position = getattr(self.module.config, "readout_position", None) is None
+            per_position = self.readout_position is None
             return Direct(module=self.module, end="output", width=self.shape.d_out, positions=per_position)
         self._check(site)
-        f, d = self.family, self.shape.d_model
-        if site.kind == "embed":
-            return Direct(module=self._part(f.embed), end="output", width=d)
-        if site.kind == "final_norm":
-            return Direct(module=self._part(f.final_norm), end="output", width=d)
+        if site.kind in ("embed", "final_norm"):
+            return self._outside(site.kind)
         if site.kind == "resid_pre" and site.layer:
             return self.tap(Site("resid_post", site.layer - 1))  # the same numbers, at one place
-        tap: Tap = getattr(self, f"_{site.kind}")(self._part(f.blocks)[site.layer])
-        return tap
-
-    def call(self, values: Tensor, mask: Tensor | None) -> Tensor:
-        if not self.hugging_face:
-            return self.module(values, mask)  # type: ignore[no-any-return]
-        mask = torch.ones_like(values, dtype=torch.bool) if mask is None else mask
-        positions = (mask.long().cumsum(-1) - 1).clamp(min=0)  # padding on the left must not shift the positions
-        out = self.module(input_ids=values, attention_mask=mask.long(), position_ids=positions, use_cache=False)
-        return out.logits  # type: ignore[no-any-return]
+        assert site.layer is not None
+        block = Block(self.blocks[site.layer], self.family, self.shape, lambda: self._passing)
+        if site.kind == "pattern" and self.family.pattern is None:
+            self._attention = self._attention or AttentionTaps(self.module)
+            return opened(self._attention.tap_of(block.part(self.family.attention)), self.shape)
+        return PLACES[site.kind](block)
 
     def untrained(self, seed: int) -> nn.Module:
         config: Any = copy.deepcopy(self.module.config)
@@ -85,99 +122,44 @@ class DecoderAdapter(Adapter):
         like = next(self.module.parameters())
         return fresh.to(device=like.device, dtype=like.dtype)
 
-    def example(self) -> Tensor | None:
-        length = min(self.shape.n_ctx, 5)
-        return torch.randint(self.shape.d_vocab, (2, length), generator=torch_stream(0, "example"))
-
     def every_site(self) -> tuple[Site, ...]:
-        absent = () if self.shape.has_mlp else ("resid_mid", "mlp_in", "mlp_hidden", "mlp_out")
         layers = range(self.shape.n_layers)
-        inner = [Site(kind, layer) for layer in layers for kind in LAYER_KINDS if kind not in absent]
-        return (Site("embed"), *inner, Site("final_norm"), Site("logits"))
+        inner = [Site(kind, layer) for layer in layers for kind in LAYER_KINDS if kind not in self.absent]
+        last = [Site(kind) for kind in ("final_norm", "logits") if kind not in self.absent]
+        return (Site("embed"), *inner, *last)
 
     def pattern_in_the_open(self) -> AbstractContextManager[None]:
         return nullcontext() if self._attention is None else self._attention.open()
 
+    def _outside(self, kind: str) -> Tap:
+        """The taps before and after the blocks."""
+        part = self._part(getattr(self.family, kind))
+        width, positions = getattr(part, "embedding_dim", self.shape.d_model), not self.family.pixels
+        return Direct(module=part, end="output", width=width if positions else None, positions=positions)
+
     def _check(self, site: Site) -> None:
-        s = self.shape
-        if site.layer is not None and site.layer >= s.n_layers:
-            raise SiteError(f"{site}: {self.name} has no layer {site.layer}; its layers are 0 to {s.n_layers - 1}")
-        if site.kind in ("resid_mid", "mlp_in", "mlp_hidden", "mlp_out") and not s.has_mlp:
-            raise SiteError(f"{site}: {self.name} has attention only, no MLP; resid_post and attn_out are there")
-        heads = s.n_kv_heads if site.kind in ("k", "v") else s.n_heads
+        self._check_layer(site)
+        if site.kind in self.absent:
+            raise SiteError(f"{site}: {self.name} {self.absent[site.kind]}")
+        heads = self.shape.n_kv_heads if site.kind in ("k", "v") else self.shape.n_heads
         chosen = (site.head,) if isinstance(site.head, int) else site.head or ()
         if site.kind in HEAD_KINDS and (bad := [h for h in chosen if h >= heads]):
-            what = "key-value heads" if heads < s.n_heads else "heads"
+            what = "key-value heads" if heads < self.shape.n_heads else "heads"
             raise SiteError(f"{site}: there is no head {bad[0]}; {self.name} has {heads} {what}, 0 to {heads - 1}")
+
+    def _check_layer(self, site: Site) -> None:
+        layers = self.shape.n_layers
+        if site.layer is not None and site.layer >= layers:
+            raise SiteError(f"{site}: {self.name} has no layer {site.layer}; its layers are 0 to {layers - 1}")
+
+    @property
+    def _config(self) -> Any:
+        return self.module.config
 
     def _part(self, path: str) -> Any:
         return self.module.get_submodule(path)
 
-    def _resid_pre(self, block: nn.Module) -> Tap:
-        return Direct(module=block, end="input", width=self.shape.d_model)
-
-    def _resid_mid(self, block: nn.Module) -> Tap:
-        # The block keeps this very tensor to add the MLP to, so it is overwritten where the norm first sees it.
-        norm = block.get_submodule(self.family.mlp_norm)
-        return Direct(module=norm, end="input", width=self.shape.d_model, in_place=True)
-
-    def _resid_post(self, block: nn.Module) -> Tap:
-        return Direct(module=block, end="output", width=self.shape.d_model)
-
-    def _attn_out(self, block: nn.Module) -> Tap:
-        return Direct(module=block.get_submodule(self.family.o), end="output", width=self.shape.d_model)
-
-    def _mlp_in(self, block: nn.Module) -> Tap:
-        return Direct(module=block.get_submodule(self.family.mlp_norm), end="input", width=self.shape.d_model)
-
-    def _mlp_hidden(self, block: nn.Module) -> Tap:
-        down: Any = block.get_submodule(self.family.mlp_down)
-        return Direct(module=down, end="input", width=_in_features(down))
-
-    def _mlp_out(self, block: nn.Module) -> Tap:
-        return Direct(module=block.get_submodule(self.family.mlp), end="output", width=self.shape.d_model)
-
-    def _z(self, block: nn.Module) -> Tap:
-        s = self.shape
-        return Direct(module=block.get_submodule(self.family.o), end="input", heads=s.n_heads, width=s.d_head)
-
-    def _head_out(self, block: nn.Module) -> Tap:
-        o, s = block.get_submodule(self.family.o), self.shape
-        weight = _matrix(o).unflatten(0, (s.n_heads, s.d_head))
-        return Contribution(module=o, end="output", heads=s.n_heads, width=s.d_model, weight=weight)
-
-    def _q(self, block: nn.Module) -> Tap:
-        return self._projection(block, "q", self.shape.n_heads)
-
-    def _k(self, block: nn.Module) -> Tap:
-        return self._projection(block, "k", self.shape.n_kv_heads)
-
-    def _v(self, block: nn.Module) -> Tap:
-        return self._projection(block, "v", self.shape.n_kv_heads)
-
-    def _projection(self, block: nn.Module, which: str, heads: int) -> Tap:
-        path, size = getattr(self.family, which), heads * self.shape.d_head
-        fused = self.family.q == self.family.k
-        start = "qkv".index(which) * size
-        columns = slice(start, start + size) if fused else None
-        return Direct(
-            module=block.get_submodule(path), end="output", heads=heads, width=self.shape.d_head, columns=columns
-        )
-
-    def _pattern(self, block: nn.Module) -> Tap:
-        if self.family.pattern is not None:
-            module = block.get_submodule(self.family.pattern)
-        else:
-            self._attention = self._attention or AttentionTaps(self.module)
-            module = self._attention.tap_of(block.get_submodule(self.family.attention))
-        return Direct(module=module, end="output", heads=self.shape.n_heads, head_first=True, needs_pattern=True)
-
-
-def _matrix(linear: Any) -> Tensor:
-    """The weight as [in, out]; GPT-2's Conv1D keeps it so, nn.Linear keeps the transpose."""
-    weight: Tensor = linear.weight.detach()
-    return weight.T if isinstance(linear, nn.Linear) else weight
-
-
-def _in_features(linear: Any) -> int:
-    return int(_matrix(linear).shape[0])
+    def _optional(self, path: str) -> Any:
+        """The part at ``path``, or None where the network was made without it."""
+        parent, _, name = path.rpartition(".")
+        return getattr(self._part(parent), name)

@@ -1,6 +1,7 @@
 """Where do the numbers of a site pass in the tree of modules, and how are they seen as [batch, pos, (head,) width]?"""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,38 +36,53 @@ class Tap(ABC):
         """What takes the place of the input (end "input") or the output, so that the numbers become ``value``."""
 
 
+@dataclass(frozen=True)
+class Share:
+    """Part ``part`` of the ``of`` equal parts that each head has in a fused projection's output."""
+
+    part: int
+    of: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Direct(Tap):
     """The numbers are a tensor that passes, or some columns of it.
 
-    ``in_place`` overwrites the tensor itself, for a stream that the block goes on to use under another name.
+    ``in_place`` overwrites the tensor itself, for a stream that the block goes on to use under another name. ``lead``
+    gives (batch, pos) where the tensor has both as one axis.
     """
 
-    columns: slice | None = None
+    columns: slice | Share | None = None
     head_first: bool = False  # laid out [batch, head, pos, width]
     in_place: bool = False
+    lead: Callable[[], tuple[int, int]] | None = None
 
     def read(self, inputs: Tensor | None, output: Any) -> Tensor:
-        raw = inputs if self.end == "input" else first(output)
-        assert raw is not None
-        raw = raw if self.columns is None else raw[..., self.columns]
-        if self.head_first:
-            return raw.transpose(1, 2)
-        return raw if self.heads is None else raw.unflatten(-1, (self.heads, -1))
+        return self._view(self._raw(inputs, output))
 
     def write(self, inputs: Tensor | None, output: Any, value: Tensor) -> Any:
+        raw = self._raw(inputs, output)
+        whole = raw if self.in_place else raw.clone()
+        self._view(whole).copy_(value)
+        if self.in_place:
+            return None
+        return whole if self.end == "input" else with_first(output, whole)
+
+    def _raw(self, inputs: Tensor | None, output: Any) -> Tensor:
         raw = inputs if self.end == "input" else first(output)
         assert raw is not None
-        new = value.transpose(1, 2) if self.head_first else value if self.heads is None else value.flatten(-2)
-        new = new.to(raw.dtype)
-        if self.columns is not None:
-            whole = raw.clone()
-            whole[..., self.columns] = new
-            new = whole
-        if self.in_place:
-            raw.copy_(new)
-            return None
-        return new if self.end == "input" else with_first(output, new)
+        return raw
+
+    def _view(self, raw: Tensor) -> Tensor:
+        """The numbers as a view of ``raw``, [batch, pos, (head,) width]."""
+        raw = raw if self.lead is None else raw.unflatten(0, self.lead())
+        if self.head_first:
+            return raw.transpose(1, 2)
+        if isinstance(self.columns, Share):
+            shares: Tensor = raw.unflatten(-1, (self.heads or 1, self.columns.of, -1))
+            return shares[..., self.columns.part, :]
+        raw = raw if self.columns is None else raw[..., self.columns]
+        return raw if self.heads is None else raw.unflatten(-1, (self.heads, -1))
 
 
 @dataclass(frozen=True, kw_only=True)

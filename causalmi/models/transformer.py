@@ -3,12 +3,16 @@
 The configuration uses the field names of TransformerLens' ``HookedTransformerConfig``, so that its checkpoints load.
 """
 
+from typing import Any, TypeAlias
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from causalmi.errors import DataError
 from causalmi.models.transformer_config import ACTIVATIONS, TransformerConfig
+
+Allowed: TypeAlias = Bool[Tensor, "batch 1 query key"]
 
 
 class Attention(nn.Module):
@@ -22,11 +26,15 @@ class Attention(nn.Module):
         self.o = nn.Linear(width, cfg.d_model)
         self.pattern = nn.Identity()  # a module of its own, so that the attention weights are a place like any other
 
-    def forward(self, x: Float[Tensor, "batch pos d"], allowed: Bool[Tensor, "batch pos pos"]) -> Tensor:
-        """The heads' summed output, [batch, pos, d_model]; ``allowed[b, i, j]`` says that i may look at j."""
+    def forward(self, x: Float[Tensor, "batch pos d"], attention_mask: Allowed, cache: Any = None) -> Tensor:
+        """The heads' summed output, [batch, pos, d_model]; ``attention_mask[b, 0, i, j]`` says that i may look at j.
+
+        ``cache.update(k, v)``, if given, gives the keys and values that are looked at for those computed here.
+        """
         q, k, v = (self._split(proj(x)) for proj in (self.q, self.k, self.v))  # [batch, head, pos, d_head]
+        k, v = (k, v) if cache is None else cache.update(k, v)
         scores = q @ k.transpose(-1, -2) / self.cfg.attn_scale
-        scores = scores.masked_fill(~allowed[:, None], torch.finfo(scores.dtype).min)
+        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
         pattern = self.pattern(scores.softmax(-1))  # [batch, head, query, key]
         z = (pattern @ v).transpose(1, 2).flatten(2)  # [batch, pos, head * d_head]
         out: Tensor = self.o(z)
@@ -61,9 +69,9 @@ class Block(nn.Module):
         self.ln2: nn.Module | None = None if cfg.attn_only else _norm(cfg)
         self.mlp: MLP | None = None if cfg.attn_only else MLP(cfg)
 
-    def forward(self, x: Float[Tensor, "batch pos d"], allowed: Bool[Tensor, "batch pos pos"]) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch pos d"], attention_mask: Allowed, cache: Any = None) -> Tensor:
         """The residual stream after this block, [batch, pos, d_model]."""
-        x = x + self.attn(self.ln1(x), allowed)
+        x = x + self.attn(self.ln1(x), attention_mask, cache)
         if self.ln2 is not None and self.mlp is not None:
             x = x + self.mlp(self.ln2(x))
         return x
@@ -99,21 +107,24 @@ class Transformer(nn.Module):
             x = x + self.pos_embed((mask.cumsum(-1) - 1).clamp(min=0))
         allowed = self._allowed(mask)
         for block in self.blocks:
-            x = block(x, allowed)
-        logits = self.unembed(self.ln_final(x))
-        return logits if self.config.readout_position is None else self._read_out(logits, mask)
+            x = block(x, attention_mask=allowed)
+        logits: Tensor = self.unembed(self.ln_final(x))
+        if self.config.readout_position is None:
+            return logits
+        return logits[torch.arange(len(logits), device=logits.device), self.readout(mask)]
 
-    def _allowed(self, mask: Bool[Tensor, "batch pos"]) -> Bool[Tensor, "batch pos pos"]:
-        allowed = mask[:, None, :].expand(-1, mask.shape[1], -1)
+    def _allowed(self, mask: Bool[Tensor, "batch pos"]) -> Allowed:
+        allowed = mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
         return allowed.tril() if self.config.attention_dir == "causal" else allowed
 
-    def _read_out(self, logits: Float[Tensor, "batch pos out"], mask: Bool[Tensor, "batch pos"]) -> Tensor:
+    def readout(self, mask: Bool[Tensor, "batch pos"]) -> Int[Tensor, " batch"]:
+        """The index of each example's read-out position; raises DataError when one has too few tokens."""
         at = self.config.readout_position or 0
         wanted = at if at >= 0 else mask.sum(-1, keepdim=True) + at  # the how-manieth real token
         hit = mask & (mask.cumsum(-1) - 1 == wanted)
         if not bool(hit.any(-1).all()):
             raise DataError(f"the read-out is at position {at}, and some examples have fewer tokens; give longer ones")
-        return logits[torch.arange(len(logits), device=logits.device), hit.int().argmax(-1)]
+        return hit.int().argmax(-1)
 
 
 def _norm(cfg: TransformerConfig) -> nn.Module:

@@ -34,11 +34,13 @@ class AtLeast:
 
 @dataclass(frozen=True, kw_only=True)
 class Resample:
-    """What the places that a claim does not mention receive where a test resamples them.
+    """What ablated places receive: what a test gives to those that a claim does not mention, or what ``ablation=`` is.
 
-    ``share`` says which of them receive the same donor: all of one ``"node"``, one for each ``"term"``, the ``"exact"``
-    input, a ``"paired"`` one, or no donor but ``"zero"`` or the ``"mean"``. Interchange interventions leave them as
-    they are on the base. Raises SpecError for another value.
+    ``share`` says which of them receive the same donor, another input drawn at random: all of one ``"node"``, one for
+    each ``"term"``, the ``"exact"`` input, a ``"paired"`` one, or no donor but ``"zero"`` or the ``"mean"``. As an
+    ablation, ``"node"`` is one donor for all ablated sites of an example, ``"term"`` a donor of its own for each site,
+    ``"paired"`` the pair's own source. Interchange interventions leave unmapped places as they are on the base.
+    Raises SpecError for another value.
     """
 
     share: Literal["node", "term", "exact", "paired", "zero", "mean"] = "node"

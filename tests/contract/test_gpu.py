@@ -5,7 +5,7 @@ import torch
 
 import causalmi as cm
 from causalmi import site
-from tests.networks import Network, every_network
+from tests.networks import Network, every_decoder, every_network
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -20,6 +20,21 @@ def test_the_same_numbers_as_on_the_cpu(network: Network) -> None:
         torch.testing.assert_close(there.run(source, read=[place])[place].cpu(), value)
         edited = [m.run(base, edits={place: value}).logits.cpu() for m in (here, there)]
         torch.testing.assert_close(*edited)
+
+
+@every_decoder
+def test_runs_from_a_recording_are_those_on_the_cpu(network: Network) -> None:
+    tokens = network.draw(3, 1)
+    places = [site.resid_post(0, at=1), site.z(1, 0), site.pattern(1, 1, at=-1)]
+    found = []
+    for device in ("cpu", "cuda"):
+        model = cm.load_model(network.make(), device=device)
+        values = model.capture(network.draw(3, 2), places)
+        recording = model.record(tokens, at="last")
+        assert recording.tape is not None
+        found.append([logits.cpu() for _, logits in sorted(recording.sweep([{p: values[p]} for p in places]))])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_an_interchange_test_ends_in_the_same_result() -> None:

@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 import causalmi as cm
 from causalmi.errors import ModelError
+from tests import family_networks as families
 from tests.networks import MLP, draw_tokens, gpt2
 
 
@@ -26,6 +27,17 @@ def folder(tmp_path: Path) -> Path:
 def test_a_folder_loads_as_it_was_saved(folder: Path) -> None:
     wanted = cm.load_model(gpt2(torch.float32)).run(draw_tokens(2, 0)).logits
     assert torch.equal(cm.load_model(folder, device="cpu").run(draw_tokens(2, 0)).logits, wanted)
+
+
+@pytest.mark.parametrize("name", ["bert", "bert_classifier", "vit", "gemma2"])
+def test_a_folder_loads_with_the_head_and_attention_it_needs(name: str, tmp_path: Path) -> None:
+    net = getattr(families, name)(torch.float32, "eager")
+    net.save_pretrained(tmp_path)
+    model = cm.load_model(tmp_path, device="cpu", tokenizer=object())
+    assert type(model.module) is type(net)
+    assert (model.module.config._attn_implementation == "eager") is (name == "gemma2")
+    x = model.adapter.example()
+    torch.testing.assert_close(model.run(x).logits, net.eval()(x).logits, rtol=1e-4, atol=1e-5)
 
 
 def test_a_checkpoint_that_lacks_a_weight_is_refused(folder: Path) -> None:

@@ -8,10 +8,10 @@ import torch
 import causalmi as cm
 from causalmi.engine.model import Model
 from causalmi.errors import ModelError
-from causalmi.models import family
 from causalmi.models.adapt import decoder
 from causalmi.models.decoder import DecoderAdapter
-from tests.networks import every_network, gpt2, llama, reference
+from tests import family_networks as families
+from tests.networks import ENCODERS, FAMILIES, REFERENCES, every_network, gpt2, llama, reference
 
 
 @every_network
@@ -19,27 +19,53 @@ def test_sound_networks_are_taken(network) -> None:
     assert cm.load_model(network.make()).module.training
 
 
-def wrong(module: torch.nn.Module, **paths: str) -> DecoderAdapter:
+def wrong(module: torch.nn.Module, **fields: object) -> DecoderAdapter:
     right = decoder(module)
     assert right is not None
-    return DecoderAdapter(module, replace(right.family, **paths), right.shape)
+    return DecoderAdapter(module, replace(right.family, **fields), right.shape)
 
 
-@pytest.mark.parametrize(
-    ("make", "paths", "says"),
-    [
-        (gpt2, {"mlp_norm": "ln_1"}, "resid_mid|senders before"),
-        (gpt2, {"mlp": "ln_2"}, "mlp_out|senders"),
-        (llama, {"o": "mlp.down_proj"}, "self-check"),
-        (llama, {"mlp_norm": "input_layernorm"}, "senders before|resid_mid"),
-        (reference, {"mlp": "ln1"}, "senders"),
-        (reference, {"v": "attn.k", "k": "attn.v"}, "times values"),
-        (llama, {"v": "self_attn.k_proj", "k": "self_attn.v_proj"}, "times values"),
-    ],
-)
-def test_a_table_with_a_wrong_path_is_refused(make, paths, says) -> None:
+def opt_350m() -> torch.nn.Module:
+    return families.opt(do_layer_norm_before=False, word_embed_proj_dim=12)
+
+
+WRONG = {
+    "the MLP's norm is attention's": (gpt2, dict(mlp_norm="ln_1"), "resid_mid|senders before"),
+    "the MLP is its norm": (gpt2, dict(mlp_out="ln_2"), "mlp_out|senders"),
+    "o is in the MLP": (llama, dict(o="mlp.down_proj"), "self-check"),
+    "llama: the MLP's norm is attention's": (llama, dict(mlp_norm="input_layernorm"), "senders before|resid_mid"),
+    "reference: the MLP is a norm": (reference, dict(mlp_out="ln1"), "senders"),
+    "values are keys": (reference, dict(v="attn.k", k="attn.v"), "times values"),
+    "llama: values are keys": (llama, dict(v="self_attn.k_proj", k="self_attn.v_proj"), "times values"),
+    "queries are keys": (reference, dict(q="attn.k", k="attn.q"), "with queries edited"),
+    "opt: queries are keys": (families.opt, dict(q="self_attn.k_proj", k="self_attn.q_proj"), "with queries edited"),
+    "fused side by side": (families.gpt_neox, dict(fused="side by side"), "times values"),
+    "fused per head": (families.gpt2, dict(fused="per head"), "times values"),
+    "sequential": (families.gpt_neox, dict(parallel=False), "senders before"),
+    "parallel": (families.llama, dict(parallel=True), "mlp_in"),
+    "attn_out without the norm after it": (families.gemma3, dict(attn_out="self_attn.o_proj"), "senders"),
+    "mlp_out without the norm after it": (families.gemma3, dict(mlp_out="mlp"), "all senders"),
+    "attention's norm is the one after it": (
+        families.gemma3,
+        dict(attn_norm="post_attention_layernorm"),
+        "projection of q",
+    ),
+    "norms without 1 +": (families.gemma3, dict(norm="rms"), "the norm of"),
+    "norms with 1 +": (families.qwen3, dict(norm="rms1p"), "the norm of"),
+    "norms without a mean": (families.phi, dict(norm="rms"), "the norm of"),
+    "no bound on the logits": (families.gemma3, dict(softcap=None), "the last block and the logits"),
+    "the final norm left out": (families.mistral, dict(final_norm="lm_head"), "self-check"),
+    "a part of the head left out": (opt_350m, dict(head=("lm_head",)), "self-check"),
+    "an encoder that looks back": (families.bert, dict(causal=True), "looks at later positions"),
+    "BERT's norms swapped": (families.bert, dict(mlp_norm="attention.output.LayerNorm"), "resid_post"),
+    "the class token is elsewhere": (families.vit, dict(readout=1), "the last block and the logits"),
+}
+
+
+@pytest.mark.parametrize(("make", "fields", "says"), WRONG.values(), ids=WRONG)
+def test_a_table_with_a_wrong_entry_is_refused(make, fields, says) -> None:
     with pytest.raises(ModelError, match=says):
-        Model(wrong(make(), **paths))
+        Model(wrong(make(), **fields))
 
 
 def test_weights_that_are_not_finite_are_refused() -> None:
@@ -50,24 +76,13 @@ def test_weights_that_are_not_finite_are_refused() -> None:
         cm.load_model(net)
 
 
-def test_unknown_families_are_refused_with_what_to_do() -> None:
-    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
-
-    config = GPTNeoXConfig(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, vocab_size=8
-    )
-    net = GPTNeoXForCausalLM(config)
-    with pytest.raises(ModelError, match="gpt_neox.*known families are gpt2, llama.*as_module"):
-        cm.load_model(net)
-    assert cm.load_model(net, as_module=True).sites()
-
-
-def test_the_family_tables_name_real_parts() -> None:
-    for make, table in ((gpt2, family.GPT2), (llama, family.LLAMA), (reference, family.REFERENCE)):
-        net = make()
-        block = net.get_submodule(table.blocks)[0]
-        for path in (table.attention, table.q, table.k, table.v, table.o, table.mlp, table.mlp_norm, table.mlp_down):
-            assert block.get_submodule(path) is not None
+def test_the_tables_name_parts_that_are_there() -> None:
+    for network in (*FAMILIES, *ENCODERS, *REFERENCES[:1]):
+        adapter = decoder(network.make())
+        assert adapter is not None
+        f = adapter.family
+        for path in (f.attention, f.attn_norm, f.q, f.k, f.v, f.o, f.attn_out, f.mlp_norm, f.mlp_down, f.mlp_out):
+            assert adapter.blocks[0].get_submodule(path) is not None
 
 
 @every_network
