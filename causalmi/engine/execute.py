@@ -7,8 +7,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from causalmi.engine.hooks import Enough, Step, Trace, evaluating, hooked
+from causalmi.engine.hooks import Enough, Step, Trace, hooked
 from causalmi.engine.plan import Plan
+from causalmi.engine.state import evaluating
 from causalmi.errors import ModelError
 from causalmi.models.adapter import Adapter
 from causalmi.spec.site import Site

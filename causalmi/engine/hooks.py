@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from causalmi.engine.selection import Selection
+from causalmi.engine.state import version
+from causalmi.errors import ModelError
 from causalmi.models.tap import Tap, first, with_first
 from causalmi.spec.site import Site
 
@@ -143,15 +145,12 @@ def _overhear(calls: list[dict[str, Any]], cache: Any, module: nn.Module, args: 
     for name, parameter in signature.parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD:
             bound |= bound.pop(name, {})
-    calls.append({name: value for name, value in bound.items() if name != cache.name})
-    cache.version = version(next(iter(bound.values())))
     (_, hidden), *others = bound.items()
+    if not isinstance(hidden, Tensor):
+        raise ModelError("its blocks' forward is wrapped, so that it is not known what they are given")
+    calls.append({name: value for name, value in bound.items() if name != cache.name})
+    cache.version = version(hidden)
     return (hidden,), {**dict(others), cache.name: cache}
-
-
-def version(x: Tensor) -> int:
-    """How often ``x`` was written to, which torch does not count in its inference mode."""
-    return 0 if x.is_inference() else x._version
 
 
 @contextmanager
@@ -176,26 +175,4 @@ def narrowed(first_part: nn.Module, last_part: nn.Module, rows: Tensor, position
     with ExitStack() as stack:
         stack.callback(first_part.register_forward_pre_hook(before, with_kwargs=True).remove)
         stack.callback(last_part.register_forward_hook(after).remove)
-        yield
-
-
-def registered(module: nn.Module) -> tuple[int, ...]:
-    """What tells the hooks on ``module`` and its submodules from those at any other time."""
-    return tuple(number for part in module.modules() for number in (*part._forward_pre_hooks, *part._forward_hooks))
-
-
-def state(module: nn.Module) -> tuple[object, ...]:
-    """What changes when hooks, weights, their type or their device do."""
-    weights = ((id(p), version(p), p.dtype, p.device) for p in module.parameters())
-    return (registered(module), *weights)
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Within, the network is in evaluation mode (no dropout); after, every submodule is as it was."""
-    training = [part for part in module.modules() if part.training]
-    with ExitStack() as restore:
-        for part in training:
-            restore.callback(setattr, part, "training", True)
-            part.training = False
         yield

@@ -8,8 +8,9 @@ import torch
 
 from causalmi.data.inputs import Inputs
 from causalmi.data.positions import is_single, resolve
-from causalmi.engine.hooks import Step, evaluating, hooked
+from causalmi.engine.hooks import Step, hooked
 from causalmi.engine.selection import Selection
+from causalmi.engine.state import evaluating
 from causalmi.errors import DataError, SiteError
 from causalmi.models.adapter import Adapter
 from causalmi.models.tap import Tap

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from causalmi.data.inputs import Inputs
 from causalmi.data.positions import is_single, resolve
-from causalmi.engine.hooks import registered
 from causalmi.engine.recording import Recording
 from causalmi.engine.resume import refusal
+from causalmi.engine.state import registered
 from causalmi.engine.tape import Tape, tape
 from causalmi.engine.trial import ROUNDED, TOLERANCE
 from causalmi.errors import DataError, ModelError

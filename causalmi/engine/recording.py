@@ -10,11 +10,11 @@ from torch import Tensor
 
 from causalmi.data.inputs import Inputs
 from causalmi.engine.execute import execute, in_pieces, read_only, running
-from causalmi.engine.hooks import state
 from causalmi.engine.plan import NUMBERS_A_BATCH, Plan, check_sites, make_plan
 from causalmi.engine.replay import AFTER_BLOCKS, Replay
 from causalmi.engine.resume import Resume
 from causalmi.engine.run import Run
+from causalmi.engine.state import state
 from causalmi.engine.tape import Tape
 from causalmi.errors import ModelError
 from causalmi.models.adapter import Adapter

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from causalmi.data.inputs import Inputs
 from causalmi.engine.execute import running
-from causalmi.engine.hooks import Enough, Step, overheard, state, version
+from causalmi.engine.hooks import Enough, Step, overheard
 from causalmi.engine.selection import Selection
+from causalmi.engine.state import state, version
 from causalmi.engine.window import ANGLES, TABLES, Window
 from causalmi.errors import ModelError
 from causalmi.models.decoder import DecoderAdapter

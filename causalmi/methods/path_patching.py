@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from causalmi.data.pairs import CounterfactualPairs
+from causalmi.engine.execute import in_pieces
 from causalmi.engine.metrics import Metric, Target, metric_of, target_of
 from causalmi.engine.model import Model
 from causalmi.methods.effects import effects, settled, warn_of
@@ -69,7 +70,7 @@ def path_patching(  # noqa: PLR0913  (the public call: what, on which network, w
     job = _Job(model, pairs, target, senders, route, how, direction == "noise", resume)
     mean([0.0] * len(pairs), pairs.clusters())  # too few pairs for an interval are told before anything runs
     rows = batch_of(model, *job.ends(pairs.base, pairs.source), senders, route, batch_size)
-    given = [job.run(slice(i, i + rows)) for i in range(0, len(pairs), rows)]
+    given = list(in_pieces(len(pairs), rows, job.run))
     patched, base, source = (torch.cat(parts, dim=-1) for parts in zip(*given, strict=True))
     signed = not (how.floor and job.noise)
     frame = effects(patched, *job.ends(base, source), clusters=pairs.clusters(), seed=seed, signed=signed)

@@ -388,6 +388,30 @@ def test_a_replay_that_is_wrong_from_the_middle_on_is_found_out() -> None:
     assert not agrees(cm.load_model(net))
 
 
+@pytest.mark.parametrize("recorded_before", [False, True])
+def test_blocks_that_are_wrapped_are_run_whole(recorded_before: bool) -> None:
+    net = gpt2().eval()
+    model = cm.load_model(net)
+    assert not recorded_before or agrees(model)
+    with memory_for(net.transformer.h[1], 99):
+        assert not agrees(model)
+        assert "forward is wrapped" in str(model.record(TOKENS).plan({site.z(1): 0.0}))
+
+
+class Placed(Block):
+    """A block that counts positions from the first that it is given."""
+
+    def forward(self, x: Tensor, attention_mask: Tensor, cache: Any = None) -> Tensor:
+        x = x + self.attn(self.ln1(x), attention_mask, cache)
+        return x + self.mlp(self.ln2(x) * (1 + torch.arange(x.shape[1])[:, None]))
+
+
+def test_a_replay_that_is_wrong_in_the_first_block_alone_is_found_out() -> None:
+    net = other(Transformer, Block)
+    net.blocks[0].__class__ = Placed
+    assert not agrees(cm.load_model(net))
+
+
 def test_a_right_network_of_one_layer_is_resumed() -> None:
     assert agrees(cm.load_model(reference(n_layers=1))) and agrees(cm.load_model(other(Transformer, Block)))
 
