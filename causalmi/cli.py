@@ -122,16 +122,14 @@ def _run(file: str, given: dict[str, str], options: Options, out: Path | None) -
         with _progress(factory.name) as progress:
             model = _load(hypothesis, options.device)
             arguments["device"] = str(model.device)
-            results = run_tests(run, hypothesis, model, options, progress)
+            result = run_tests(run, hypothesis, model, options, progress)
     except BaseException as error:
         if folder is not None:
             folder.fail(error)
         raise
-    first = next(iter(results.values())).to_dict()
-    merged = {**first, "tests": [test for r in results.values() for test in r.to_dict()["tests"]]}
     if folder is not None:
-        folder.finish(merged, {name: r.frame for name, r in results.items()})
-    return merged, table(list(results.values()))
+        folder.finish(result.to_dict(), result.frames)
+    return result.to_dict(), table(result)
 
 
 def _load(hypothesis: Hypothesis, device: str) -> Any:

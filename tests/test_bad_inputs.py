@@ -106,7 +106,10 @@ GOOD = (
         (["FILE", "-P", "depth=1"], "no parameter 'depth'; its parameters are: width"),
         (["FILE", "-P", "width"], "write -P key=value"),
         (["FILE", "-P", "width=99"], "neuron 98 is past the end"),
-        (["FILE", "--tests", "scrubbing"], "no test 'scrubbing'; the tests are interchange"),
+        (
+            ["FILE", "--tests", "scrubbing"],
+            "no test 'scrubbing'; the tests are observational, local, interchange, scrub, or all",
+        ),
         (["FILE", "--device", "abacus"], "device 'abacus' cannot be used"),
     ],
 )

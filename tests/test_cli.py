@@ -13,6 +13,7 @@ from causalmi.cli import app
 
 ROOT = Path(__file__).parents[1]
 BRACKETS = str(ROOT / "hypotheses" / "balanced_brackets.py")
+EQUAL_COUNT = f"{BRACKETS}@equal_count_at_start"
 EQUALITY = str(ROOT / "hypotheses" / "hierarchical_equality.py")
 
 
@@ -27,7 +28,7 @@ def as_json(*arguments: str) -> dict:
 
 
 def test_one_json_object_with_everything() -> None:
-    found = as_json(BRACKETS, "--n", "300")
+    found = as_json(EQUAL_COUNT, "--n", "300")
     assert (
         found["hypothesis"] == "equal_count_at_start" and found["model"] == "balanced-brackets" and found["seed"] == 0
     )
@@ -40,10 +41,10 @@ def test_one_json_object_with_everything() -> None:
 
 def test_the_seed_decides_and_nothing_else() -> None:
     """The same object again, for another batch size, and in processes with other hash seeds."""
-    first = run(BRACKETS, "--n", "200", "--json").stdout
-    assert run(BRACKETS, "--n", "200", "--json", "--batch-size", "7").stdout == first
-    assert run(BRACKETS, "--n", "200", "--json", "--seed", "1").stdout != first
-    command = [sys.executable, "-m", "causalmi.cli", "run", BRACKETS, "--n", "200", "--json"]
+    first = run(EQUAL_COUNT, "--n", "200", "--json").stdout
+    assert run(EQUAL_COUNT, "--n", "200", "--json", "--batch-size", "7").stdout == first
+    assert run(EQUAL_COUNT, "--n", "200", "--json", "--seed", "1").stdout != first
+    command = [sys.executable, "-m", "causalmi.cli", "run", EQUAL_COUNT, "--n", "200", "--json"]
     for hash_seed in ("1", "2"):
         other = subprocess.run(
             command, env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True
@@ -53,7 +54,7 @@ def test_the_seed_decides_and_nothing_else() -> None:
 
 def test_verdicts_of_the_shipped_claims() -> None:
     verdicts = {
-        f"{BRACKETS}@equal_count_at_start": "supported",
+        EQUAL_COUNT: "supported",
         f"{BRACKETS}@read_from_the_left": "rejected",
         f"{EQUALITY}@handcrafted": "supported",
         f"{EQUALITY}@handcrafted_swapped": "rejected",
@@ -69,7 +70,7 @@ def test_the_table_for_people() -> None:
 
 
 def test_parameters_reach_the_hypothesis() -> None:
-    assert "attention of layer 0" in as_json(BRACKETS, "-P", "layer=0", "--n", "64")["claim"]
+    assert "attention of layer 0" in as_json(EQUAL_COUNT, "-P", "layer=0", "--n", "64")["claim"]
 
 
 def test_a_run_leaves_its_record(tmp_path: Path) -> None:
@@ -106,3 +107,11 @@ def test_the_list_names_every_hypothesis_and_parameter(monkeypatch: pytest.Monke
     ):
         assert part in result.stdout
     assert CliRunner().invoke(app, ["list", "nowhere"]).exit_code == 2
+
+
+def test_every_test_of_one_claim() -> None:
+    found = as_json(EQUALITY, "--n", "300", "--tests", "all")
+    assert [row["test"] for row in found["assessment"]] == ["observational", "local", "interchange", "scrub"]
+    assert found["results"]["scrub"]["constant"] > 0 and found["results"]["interchange"]["accuracy"]["value"] == 1
+    printed = run(EQUALITY, "--n", "300", "--tests", "interchange,scrub").stdout
+    assert "cannot see" in printed and "1.00" in printed

@@ -24,14 +24,16 @@ def blocks(page: str) -> list[str]:
 
 
 def test_the_claim_in_the_readme() -> None:
-    block, _ = blocks("README.md")
+    block, tests, _ = blocks("README.md")
     assert len(block.splitlines()) <= 30
     printed = python("-c", block)
     assert "IIA 1.00" in printed and "supported" in printed
+    printed = python("-c", block + tests)
+    assert "supported by observational, local, interchange, scrub" in printed and "survived every attempt" in printed
 
 
 def test_the_search_in_the_readme() -> None:
-    _, block = blocks("README.md")
+    *_, block = blocks("README.md")
     scope: dict[str, Any] = {}
     exec(block, scope)
     stream, found, paths = scope["stream"], scope["found"], scope["paths"].set_index("sender")["effect"]

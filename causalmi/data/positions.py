@@ -66,9 +66,9 @@ def resolve(at: Any, inputs: Inputs) -> Int[Tensor, "n k"] | None:
 
 def _resolve(at: Any, inputs: Inputs) -> Int[Tensor, "n k"]:
     if type(at) is int:
-        return _from_own(at, [[at]] * len(inputs), inputs)
+        return _placed(at, torch.full((len(inputs), 1), at), inputs)
     if at == "last":
-        return _from_own(at, [[-1]] * len(inputs), inputs)
+        return _placed(at, torch.full((len(inputs), 1), -1), inputs)
     if isinstance(at, str):
         return _named(at, inputs)
     if callable(at):
@@ -77,15 +77,19 @@ def _resolve(at: Any, inputs: Inputs) -> Int[Tensor, "n k"]:
 
 
 def _from_own(at: Any, own: list[list[int]], inputs: Inputs) -> Int[Tensor, "n k"]:
-    """Indices among each example's own tokens, negative ones from its end, checked and moved past the padding."""
+    """Indices among each example's own tokens, as many in each."""
     _equal_numbers(at, own, inputs)
-    index = torch.tensor(own, dtype=torch.long).view(len(inputs), -1)
+    return _placed(at, torch.tensor(own, dtype=torch.long).view(len(inputs), -1), inputs)
+
+
+def _placed(at: Any, index: Int[Tensor, "n k"], inputs: Inputs) -> Int[Tensor, "n k"]:
+    """Indices among each example's own tokens, negative ones from its end, checked and moved past the padding."""
     lengths, starts = inputs.lengths.cpu()[:, None], inputs.starts.cpu()[:, None]
     outside = ((index < -lengths) | (index >= lengths)).any(1)
     if bool(outside.any()):
         row = int(outside.int().argmax())
         length = int(lengths[row])
-        asked = next(i for i in own[row] if not -length <= i < length)
+        asked = next(i for i in index[row].tolist() if not -length <= i < length)
         raise _error(at, row, inputs, f"position {asked} is not there; give one from {-length} to {length - 1}")
     return torch.where(index < 0, index + lengths, index) + starts
 

@@ -42,6 +42,12 @@ class Step:
         tap = self.tap
         return (id(tap.module), tap.end, type(tap), getattr(tap, "columns", None), getattr(tap, "in_place", None))
 
+    @property
+    def layout(self) -> tuple[object, ...]:
+        """The place, and the axes in which its numbers are seen there."""
+        tap = self.tap
+        return (self.where, tap.heads, getattr(tap, "head_first", None), getattr(tap, "lead", None) is None)
+
 
 class Trace:
     """What one run read, and how often each step's place was passed."""
@@ -54,7 +60,7 @@ class Trace:
     def act(self, steps: Sequence[tuple[int, Step]], inputs: Tensor | None, output: Any) -> Any:
         """Do the steps of one end of a module in their order; the result replaces what passes, None leaves it."""
         changed = None
-        for _, same in groupby(steps, key=lambda numbered: (numbered[1].where, numbered[1].value is None)):
+        for _, same in groupby(steps, key=lambda numbered: (numbered[1].layout, numbered[1].value is None)):
             together = list(same)
             for number, _ in together:
                 self.fired[number] += 1

@@ -9,6 +9,7 @@ import torch
 from causalmi.data.inputs import Inputs
 from causalmi.data.positions import is_single, resolve
 from causalmi.engine.hooks import Step, hooked
+from causalmi.engine.projection import Fixed
 from causalmi.engine.selection import Selection
 from causalmi.engine.state import evaluating
 from causalmi.errors import DataError, SiteError
@@ -41,9 +42,19 @@ def _place(site: Site, tap: Tap, full: tuple[int, ...], inputs: Inputs) -> Place
         raise SiteError(
             f"{site}: neuron {max(site.neurons)} is past the end; there are {full[-1]}, 0 to {full[-1] - 1}"
         )
+    width = full[-1] if site.neurons is None else len(site.neurons)
+    if site.basis is not None and site.basis.width != width:
+        raise SiteError(f"{site}: its directions have {site.basis.width} numbers, the place has {width}")
     head = (site.head,) if isinstance(site.head, int) else site.head
     positions = None if site.at is None else resolve(site.at, inputs)
-    selection = Selection(positions, head, site.neurons, is_single(site.at), isinstance(site.head, int))
+    selection = Selection(
+        positions=positions,
+        heads=head,
+        neurons=site.neurons,
+        one_position=is_single(site.at),
+        one_head=isinstance(site.head, int),
+        projection=None if site.basis is None else Fixed(site.basis),
+    )
     spans = tap.needs_pattern or (site.at is None and tap.positions and len(full) > 2 and full[1] == length)
     return Place(tap, selection, selection.shape(full), spans and inputs.mask is not None)
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from causalmi.data.inputs import Inputs
+from causalmi.engine.clashes import refuse_clashes
 from causalmi.engine.hooks import Step
 from causalmi.engine.locate import Place, locate
 from causalmi.engine.resume import Resume, resume
@@ -93,7 +93,7 @@ def make_plan(
     places = locate(adapter, inputs, (*edits, *read))
     writes = [_step(site, places[site], _fit(site, value, places[site].shape)) for site, value in edits.items()]
     reads = [_step(site, places[site], None) for site in read]
-    _refuse_clashes(writes, reads)
+    refuse_clashes(writes, reads)
     rows = batch_size or max(1, NUMBERS_A_BATCH // max(1, inputs.values[0].numel()))
     return Plan(
         adapter=adapter,
@@ -127,23 +127,3 @@ def _fit(site: Site, value: Any, shape: tuple[int, ...]) -> Tensor:
     if bool(tensor.detach().isnan().any()):
         raise SiteError(f"{site}: the edit has NaN in it; give numbers")
     return tensor.expand(shape)
-
-
-def _refuse_clashes(writes: list[Step], reads: list[Step]) -> None:
-    for a, b in combinations(writes, 2):
-        if a.where == b.where and _overlap(a, b):
-            raise SiteError(f"{a.site} and {b.site} write the same numbers; edit them once")
-    heads = {w.site.layer for w in writes if w.site.kind == "head_out"}
-    for step in reads:
-        if step.site.kind == "head_out" and step.site.layer in heads:
-            raise SiteError(f"{step.site} is read while head_out of its layer is edited; read attn_out, or run twice")
-
-
-def _overlap(a: Step, b: Step) -> bool:
-    x, y = a.selection, b.selection
-    for mine, theirs in ((x.heads, y.heads), (x.neurons, y.neurons)):
-        if mine is not None and theirs is not None and not set(mine) & set(theirs):
-            return False
-    if x.positions is None or y.positions is None:
-        return True
-    return bool((x.positions[:, :, None] == y.positions[:, None, :]).any())

@@ -1,10 +1,12 @@
-"""Which of the numbers at a place does a site mean? Positions that differ by example, heads and neurons."""
+"""Which of the numbers at a place does a site mean? Positions that differ by example, heads, neurons, directions."""
 
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
+
+from causalmi.engine.projection import Projection
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,7 @@ class Selection:
 
     ``positions`` are indices into axis 1, one row for each example. An axis with a single index is dropped when
     ``one_position`` or ``one_head`` says so. ``batch`` are the rows of the values that are these examples, None
-    for all.
+    for all. With a ``projection`` the numbers are coordinates of what is selected.
     """
 
     positions: Int[Tensor, "batch k"] | None = None
@@ -22,6 +24,7 @@ class Selection:
     one_position: bool = False
     one_head: bool = False
     batch: slice | None = None
+    projection: Projection | None = None
 
     def rows(self, rows: slice) -> "Selection":
         """The same selection for some of the examples."""
@@ -34,9 +37,8 @@ class Selection:
 
     def get(self, x: Tensor) -> Tensor:
         """The selected numbers, in memory of their own."""
-        mine = x if self.batch is None else x[self.batch]
-        value = mine[self._index(mine)]
-        value = value.clone() if value.untyped_storage().data_ptr() == x.untyped_storage().data_ptr() else value
+        value = self._picked(x)
+        value = value if self.projection is None else self.projection.read(value)
         for axis in self._dropped():
             value = value.squeeze(axis)
         return value
@@ -45,7 +47,8 @@ class Selection:
         """Replace the selected numbers of ``x`` by ``value``, of the shape that :meth:`get` gives."""
         for axis in reversed(self._dropped()):
             value = value.unsqueeze(axis)
-        mine = x if self.batch is None else x[self.batch]
+        value = value if self.projection is None else self.projection.write(self._picked(x), value)
+        mine = self._mine(x)
         mine[self._index(mine)] = value.to(device=x.device, dtype=x.dtype)
 
     def put(self, x: Tensor, value: Tensor) -> Tensor:
@@ -63,7 +66,18 @@ class Selection:
             sizes[2] = len(self.heads)
         if self.neurons is not None:
             sizes[-1] = len(self.neurons)
+        if self.projection is not None:
+            sizes[-1] = self.projection.dims
         return tuple(size for axis, size in enumerate(sizes) if axis not in self._dropped())
+
+    def _mine(self, x: Tensor) -> Tensor:
+        return x if self.batch is None else x[self.batch]
+
+    def _picked(self, x: Tensor) -> Tensor:
+        """What is selected, in memory of its own, with an axis for everything."""
+        mine = self._mine(x)
+        value = mine[self._index(mine)]
+        return value.clone() if value.untyped_storage().data_ptr() == x.untyped_storage().data_ptr() else value
 
     def _dropped(self) -> list[int]:
         """The axes to drop, last first, so that dropping one does not move another."""

@@ -120,7 +120,8 @@ def output_bias(data: AblationData, site: Site) -> Tensor:
     one = data.inputs.rows(slice(0, 1))
     run = data.model.run(one, edits={Site(BIASED[site.kind], site.layer): 0.0}, read=whole)
     bias = run[whole][0, 0]
-    return bias if site.neurons is None else bias[list(site.neurons)]
+    bias = bias if site.neurons is None else bias[list(site.neurons)]
+    return bias if site.basis is None else bias @ torch.tensor(site.basis.columns).to(bias)
 
 
 def _one_of(subject: str, name: str, given: Any, allowed: tuple[str, ...]) -> None:

@@ -15,9 +15,8 @@ from causalmi.data.positions import resolve
 from causalmi.engine.model import Model
 from causalmi.errors import DataError, ModelError
 from causalmi.methods.examples import readout_of
+from causalmi.methods.tally import Tally
 from causalmi.spec.site import Site
-from causalmi.stats.estimate import Estimate
-from causalmi.stats.intervals import proportion
 
 
 @dataclass(frozen=True)
@@ -65,19 +64,24 @@ def collected(runs: Iterable[tuple[slice, Tensor, Mapping[Site, Tensor]]], pairs
     return Answers(torch.cat(chosen), torch.cat(overall), {s: torch.cat(v) for s, v in values.items()}, outputs)
 
 
-def accuracy(pairs: CounterfactualPairs, base: Answers, sources: Mapping[str, Answers]) -> Estimate:
-    """The share of all bases and sources that the network gets right; the same example again is one cluster.
+def accuracy(pairs: CounterfactualPairs, base: Answers, sources: Mapping[str, Answers]) -> Tally:
+    """Which of all bases and sources the network gets right; the same example again is one cluster.
 
     Raises DataError for a label that is none of the network's outputs.
     """
     for labels in (pairs.base_labels, *pairs.source_labels.values(), *pairs.expected.values()):
-        if int(labels.max()) >= base.outputs:
-            raise DataError(f"the label {int(labels.max())} is none of the network's {base.outputs} outputs")
+        check_labels(labels.tolist(), base.outputs)
     hits, keys = [base.among_choices == pairs.base_labels], [*pairs.base.key()]
     for name, labels in pairs.source_labels.items():
         hits.append(sources[name].among_choices == labels)
         keys += pairs.sources[name].key()
-    return proportion(torch.cat(hits).numpy(), number(keys))
+    return Tally(torch.cat(hits).numpy(), number(keys))
+
+
+def check_labels(labels: Iterable[int], outputs: int) -> None:
+    """DataError for a label that is none of the network's outputs."""
+    if (most := max(labels)) >= outputs:
+        raise DataError(f"the label {most} is none of the network's {outputs} outputs")
 
 
 def filter_pairs(

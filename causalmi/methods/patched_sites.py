@@ -38,8 +38,11 @@ def patches(model: Model, sites: Any, inputs: Inputs, window: int) -> list[Patch
 
 
 def as_z(site: Site) -> Site:
-    """A head's contribution to the stream is its z through W_O, so another input's is set by its z: d_head numbers."""
-    return replace(site, kind="z") if site.kind == "head_out" else site
+    """A head's contribution to the stream is its z through W_O, so another input's is set by its z: d_head numbers.
+
+    Directions in the stream are none in z.
+    """
+    return replace(site, kind="z") if site.kind == "head_out" and site.basis is None else site
 
 
 def check_patches(model: Model, todo: Sequence[Patch], base: Inputs, source: Inputs) -> None:

@@ -1,4 +1,4 @@
-"""Which other places could have been claimed? Random sites of the same kind and size."""
+"""Which other places could have been claimed? Random sites of the same kind and size, random subspaces of a place."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -10,11 +10,12 @@ import torch
 from causalmi.engine.locate import Place, locate
 from causalmi.engine.model import plan
 from causalmi.errors import CausalmiError, SiteError
-from causalmi.methods.swap import Swap
+from causalmi.methods.swap import Alignment, Swap
+from causalmi.spec.basis import Basis
 from causalmi.spec.site import HEAD_KINDS, LAYER_KINDS, Site
 
-TRIES = 200
-LOOKED_AT = 8  # examples on which two modules are compared
+TRIES = 50
+LOOKED_AT = 32  # examples on which two modules are compared, spread over all: neighbours may be alike
 
 
 @dataclass(frozen=True)
@@ -25,21 +26,59 @@ class SiteDraw:
     rng: np.random.Generator
     _alike: dict[Site, list[str]] = field(default_factory=dict)
 
-    def alignment(self, subset: tuple[str, ...]) -> dict[str, tuple[Site, ...]]:
+    def alignment(self, subset: tuple[str, ...]) -> Alignment:
         """Random sites of the kinds and sizes of the aligned ones, apart from each other, and none where it was.
 
         Raises SiteError when the network has none.
         """
-        claimed = [site for v in subset for site in self.swap.alignment[v]]
+        claimed = self._claimed(subset)
         for _ in range(TRIES):
             drawn: list[Site] = []
             for site in claimed:
                 drawn.append(self._drawn(site, drawn))
             moved = not any(self._same(a, b) for a, b in zip(claimed, drawn, strict=True))
             if moved and self._fit(drawn):
-                rest = iter(drawn)
-                return {v: tuple(next(rest) for _ in self.swap.alignment[v]) for v in subset}
-        raise SiteError(f"{self.swap.model.name} has no other sites of the type of {' and '.join(map(str, claimed))}")
+                return self._aligned(subset, drawn)
+        several = f"{len(claimed)} sites such as {claimed[0]}" if len(claimed) > 3 else " and ".join(map(str, claimed))
+        raise SiteError(f"{self.swap.model.name} has no other sites of the type of {several}, or none that lie apart")
+
+    def subspaces(self, subset: tuple[str, ...]) -> Alignment:
+        """The aligned sites along random directions, as many as theirs, orthogonal where two share a place.
+
+        Raises SiteError for a site without directions, and for one whose directions are all there are.
+        """
+        claimed, drawn = self._claimed(subset), list[Site]()
+        for site in claimed:
+            if site.basis is None:
+                raise SiteError(f"{site} is no subspace, so there is no other of its size; use RandomSite")
+            if site.basis.dims == site.basis.width:
+                raise SiteError(f"{site} is the whole space, so there is no other of its size; use RandomSite")
+            drawn.append(self._turned(site, drawn))
+        if not self._fit(drawn):
+            raise SiteError(f"{' and '.join(map(str, claimed))} share numbers, and no others of their sizes were found")
+        return self._aligned(subset, drawn)
+
+    def _claimed(self, subset: tuple[str, ...]) -> list[Site]:
+        return [site for v in subset for site in self.swap.alignment[v]]
+
+    def _aligned(self, subset: tuple[str, ...], sites: list[Site]) -> Alignment:
+        rest = iter(sites)
+        return {v: tuple(next(rest) for _ in self.swap.alignment[v]) for v in subset}
+
+    def _turned(self, site: Site, taken: list[Site]) -> Site:
+        """The site along random directions, uniform among those orthogonal to the ones ``taken`` of its place."""
+        if site.basis is None:
+            return site
+        place, (dims, width) = replace(site, basis=None), (site.basis.dims, site.basis.width)
+        others = [s.basis for s in taken if s.basis is not None and s.basis.width == width and self._meet(s, place)]
+        free = np.eye(width)
+        if others and sum(other.dims for other in others) + dims <= width:
+            free = Basis.of(np.hstack([other.columns for other in others]).T).complement().columns
+        return place.along(self.rng.standard_normal((dims, free.shape[1])) @ free.T)
+
+    def _meet(self, a: Site, b: Site) -> bool:
+        """Whether the places of two sites have numbers in common."""
+        return not self._fit([replace(a, basis=None), replace(b, basis=None)])
 
     def _drawn(self, site: Site, taken: list[Site]) -> Site:
         changes: dict[str, Any] = {}
@@ -52,9 +91,9 @@ class SiteDraw:
         if site.neurons is not None:
             changes["neurons"] = self._neurons(site, taken)
         if site.kind == "module" and (site.neurons is None or changes["neurons"] == tuple(sorted(site.neurons))):
-            alike = self._modules_alike(replace(site, neurons=None))
+            alike = self._modules_alike(replace(site, neurons=None, basis=None))
             changes["path"] = alike[int(self.rng.integers(len(alike)))] if alike else site.path
-        return replace(site, **changes)
+        return self._turned(replace(site, **changes), taken)
 
     def _head(self, site: Site) -> int | tuple[int, ...]:
         heads = self.swap.model.adapter.tap(site).heads or 1
@@ -73,7 +112,7 @@ class SiteDraw:
 
     def _neurons(self, site: Site, taken: list[Site]) -> tuple[int, ...]:
         """As many neurons, where that can be not those of ``site``, nor of the sites already ``taken``."""
-        width, k = self._place(replace(site, neurons=None)).shape[-1], len(site.neurons or ())
+        width, k = self._place(replace(site, neurons=None, basis=None)).shape[-1], len(site.neurons or ())
         used = {i for other in taken if other.path == site.path for i in other.neurons or ()}
         others = [i for i in range(width) if i not in used]
         apart = [i for i in others if i not in (site.neurons or ())]
@@ -90,7 +129,8 @@ class SiteDraw:
         return self._alike[site]
 
     def _search(self, site: Site) -> Iterator[str]:
-        few = self.swap.pairs.base.rows(slice(0, LOOKED_AT))
+        base = self.swap.pairs.base
+        few = base.rows(torch.linspace(0, len(base) - 1, min(LOOKED_AT, len(base))).long())
         own = self.swap.model.run(few, read=[site])[site]
         for other in self.swap.model.sites():
             if other.kind == "module" and other.path != site.path:
@@ -106,8 +146,9 @@ class SiteDraw:
         return locate(self.swap.model.adapter, self.swap.pairs.base, [site])[site]
 
     def _same(self, a: Site, b: Site) -> bool:
-        """Whether two sites of one kind are the same numbers in some example."""
-        if replace(a, at=None, neurons=None) != replace(b, at=None, neurons=None):
+        """Whether two sites of one kind are at the same numbers in some example, whatever their directions there."""
+        whole = {"at": None, "neurons": None, "basis": None}
+        if replace(a, **whole) != replace(b, **whole):  # type: ignore[arg-type]
             return False
         if (a.neurons and set(a.neurons)) != (b.neurons and set(b.neurons)):
             return False

@@ -1,6 +1,6 @@
 """What does the network answer when the numbers at some places come from other inputs? The interchange itself."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -9,15 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from causalmi.data.inputs import Inputs
 from causalmi.data.pairs import CounterfactualPairs
 from causalmi.engine.execute import in_pieces
 from causalmi.engine.locate import locate
 from causalmi.engine.model import Model, plan
 from causalmi.engine.recording import Recording
-from causalmi.errors import DataError, SiteError
+from causalmi.errors import SiteError
 from causalmi.methods.agreement import Answers, answers, collected
 from causalmi.methods.examples import readout_of
-from causalmi.spec.causal_model import CausalModel
+from causalmi.methods.subsets import Item, Nested, Subset, expected_labels, outer
 from causalmi.spec.domain import count
 from causalmi.spec.site import Site
 
@@ -38,40 +39,33 @@ class Swap:
     alignment: Alignment
     batch_size: int | None = None
     recorded: bool = True
-    _read: dict[str, Answers] = field(init=False, default_factory=dict, repr=False)
+    _read: dict[Item, Answers] = field(init=False, default_factory=dict, repr=False)
+    _expected: dict[Subset, Tensor] = field(init=False, default_factory=dict, repr=False)
 
-    def check(self) -> None:
+    def check(self, *nested: Nested) -> None:
         """Find everything that cannot be run, before anything is; raises SiteError or PositionError."""
         everything = [site for sites in self.alignment.values() for site in sites]
         plan(self.model, self.pairs.base, edits=dict.fromkeys(everything, 0.0))
-        for variable, sites in self.alignment.items():
-            source = self.pairs.sources[variable]
-            base_places, places = (locate(self.model.adapter, x, sites) for x in (self.pairs.base, source))
-            for site in sites:
-                if base_places[site].shape != places[site].shape:
-                    raise _unequal(site)
-        self._same_spans(self.alignment, None)
+        for variable in self.alignment:
+            self._same_places(self.pairs.base, variable, None)
+        for item in nested:
+            self._same_places(self.pairs.sources[item.variable], item.inner, None)
 
-    def _same_spans(self, subset: Iterable[str], order: Mapping[str, Tensor] | None) -> None:
+    def _same_places(self, into: Inputs, variable: str, rows: Tensor | None) -> None:
         """Refuse to put a whole sequence into one of another length or padding: its positions would not match."""
-        base = self.pairs.base
-        for variable in subset:
-            source = self.pairs.sources[variable]
-            rows = torch.arange(len(base)) if order is None else order[variable]
-            matched = (base.lengths == source.lengths[rows]) & (base.starts == source.starts[rows])
-            for site, place in locate(self.model.adapter, base, self.alignment[variable]).items():
-                if place.sequence and not bool(matched.all()):
-                    raise _unequal(site)
+        source, sites = self.pairs.sources[variable], self.alignment[variable]
+        picked = torch.arange(len(into)) if rows is None else rows
+        matched = (into.lengths == source.lengths[picked]) & (into.starts == source.starts[picked])
+        there, here = (locate(self.model.adapter, x, sites) for x in (into, source))
+        for site in sites:
+            unequal = there[site].sequence and not bool(matched.all())
+            if unequal or there[site].shape != here[site].shape:
+                raise _unequal(site)
 
     @cached_property
     def clusters(self) -> NDArray[np.int64]:
-        """For each pair the number of its base; of itself, where the pairs hold every base there is.
-
-        A base that comes again is not new evidence about bases, unless there are no others to draw.
-        """
-        found, task = self.pairs.clusters(), self.pairs.task
-        everything = task is not None and self.pairs.drawn is not None and _settings(task.model) == found.max() + 1
-        return np.arange(len(found)) if everything else found
+        """For each pair the number of its sampling unit."""
+        return sampling_units(self.pairs)
 
     @cached_property
     def base(self) -> Answers:
@@ -87,21 +81,34 @@ class Swap:
             self._read[variable] = answers(self.model, inputs, self.pairs, read=sites, batch_size=self.batch_size)
         return self._read[variable]
 
-    def interchange(self, subset: Sequence[str], order: Mapping[str, Tensor] | None = None) -> Answers:
-        """The answers to the bases with the sites of ``subset`` set from their sources.
+    def interchange(
+        self, subset: Subset, order: Mapping[Item, Tensor] | None = None, read: Iterable[Site] = ()
+    ) -> Answers:
+        """The answers to the bases with the sites of ``subset`` set from their sources, and what is then at ``read``.
 
         ``order`` gives, for a variable, the row of the source that each base receives instead of its own.
         """
-        if order is not None:
-            self._same_spans(subset, order)
-        edits = {}
-        for variable in subset:
-            for site, value in self.source(variable).values.items():
-                edits[site] = value if order is None else value[order[variable].to(value.device)]
+        edits, read = {}, tuple(read)
+        for item in subset:
+            if order is not None:
+                self._same_places(self.pairs.base, outer(item), order[item])
+            for site, value in self._values(item).items():
+                edits[site] = value if order is None else value[order[item].to(value.device)]
         if not self.recorded:
-            return answers(self.model, self.pairs.base, self.pairs, edits=edits, batch_size=self.batch_size)
-        runs = ((rows, bases.run({s: v[rows] for s, v in edits.items()}).logits) for rows, bases in self._bases)
-        return collected(((rows, logits, {}) for rows, logits in runs), self.pairs)
+            return answers(self.model, self.pairs.base, self.pairs, edits=edits, read=read, batch_size=self.batch_size)
+        runs = ((rows, bases.run({s: v[rows] for s, v in edits.items()}, read)) for rows, bases in self._bases)
+        return collected(((rows, run.logits, run.values) for rows, run in runs), self.pairs)
+
+    def _values(self, item: Item) -> Mapping[Site, Tensor]:
+        """The numbers that ``item`` is set to; of a nested one, those on a source that is itself intervened on."""
+        if isinstance(item, str):
+            return self.source(item).values
+        if item not in self._read:
+            source, read = self.pairs.sources[item.variable], self.alignment[item.variable]
+            edits = self.source(item.inner).values
+            found = answers(self.model, source, self.pairs, edits=edits, read=read, batch_size=self.batch_size)
+            self._read[item] = found
+        return self._read[item].values
 
     @cached_property
     def _bases(self) -> list[tuple[slice, Recording]]:
@@ -117,20 +124,15 @@ class Swap:
 
         return list(in_pieces(len(self.pairs), size, one))
 
-    def hits(self, subset: tuple[str, ...], given: Answers) -> torch.Tensor:
+    def hits(self, subset: Subset, given: Answers) -> torch.Tensor:
         """Which answers are the causal model's counterfactual ones, bool [n]."""
         return given.among_choices == self.expected(subset)
 
-    def expected(self, subset: tuple[str, ...]) -> Tensor:
-        """The causal model's answers under the interchange of ``subset``, int64 [n]."""
-        for other, labels in self.pairs.expected.items():
-            if set(other) == set(subset):
-                return labels
-        have = ", ".join("+".join(s) for s in self.pairs.expected) or "none"
-        raise DataError(
-            f"these pairs have no expected labels for {'+'.join(subset)} (they have: {have}); "
-            f"draw them with task.pairs(vary={list(subset)})"
-        )
+    def expected(self, subset: Subset) -> Tensor:
+        """The causal model's answers under the interchange of ``subset``, int64 [n]; raises DataError without any."""
+        if subset not in self._expected:
+            self._expected[subset] = expected_labels(self.pairs, subset, self.model.tokenizer)
+        return self._expected[subset]
 
 
 def _unequal(site: Site) -> SiteError:
@@ -140,6 +142,13 @@ def _unequal(site: Site) -> SiteError:
     )
 
 
-def _settings(model: CausalModel) -> float:
-    """How many settings of its inputs a causal model has; infinite when one is drawn."""
-    return count(model.admits[name] for name in model.inputs)
+def sampling_units(pairs: CounterfactualPairs) -> NDArray[np.int64]:
+    """For each pair the number of its base; of itself, where the pairs hold every base there is.
+
+    A base that comes again is not new evidence about bases, unless there are no others to draw.
+    """
+    found, task = pairs.clusters(), pairs.task
+    if task is None or pairs.drawn is None:
+        return found
+    everything = count(task.model.admits[name] for name in task.model.inputs)  # infinite when an input is drawn
+    return np.arange(len(found)) if everything == found.max() + 1 else found

@@ -123,6 +123,7 @@ def _column(x: Tensor, kind: type) -> Column:
 def _floats(name: str, values: Column) -> Column:
     """The values as float64, none of them rounded."""
     floats = values.astype(np.float64)
-    if floats.tolist() != values.tolist():
+    exact = values.dtype in (np.bool_, np.float64) or (values.dtype == np.int64 and bool((abs(values) < 2**53).all()))
+    if not exact and floats.tolist() != values.tolist():
         raise DataError(f"{name} has whole numbers beyond 2**53, which float64 cannot hold.")
     return floats

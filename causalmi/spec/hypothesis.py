@@ -1,12 +1,20 @@
 """What is claimed? A causal model's variables at places in a network, and the rule by which that stands or falls."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
 from causalmi.errors import SpecError
+from causalmi.spec.donor import Donor
+from causalmi.spec.hypothesis_checks import (
+    alignment_problems,
+    donor_table,
+    field_problems,
+    route_problems,
+    table_problems,
+)
+from causalmi.spec.route import Route
 from causalmi.spec.site import Site
 
 SHARES = ("node", "term", "exact", "paired", "zero", "mean")
@@ -20,14 +28,16 @@ def _unit(x: Any) -> bool:
 class AtLeast:
     """The rule of a claim: IIA of at least ``iia``, and at least ``above_control`` more than the strongest control.
 
-    Both are compared with the ends of their 95 % intervals. Raises SpecError outside 0 to 1.
+    ``iia`` is asked of every test of agreement, ``recovered`` of the loss that is recovered under causal scrubbing.
+    All are compared with the ends of their 95 % intervals. Raises SpecError outside 0 to 1.
     """
 
     iia: float = 0.9
     above_control: float = 0.1
+    recovered: float = 0.8
 
     def __post_init__(self) -> None:
-        values = {"iia": self.iia, "above_control": self.above_control}
+        values = vars(self)
         if bad := [f"{name} is {x!r}, it must be a number from 0 to 1" for name, x in values.items() if not _unit(x)]:
             raise SpecError("AtLeast", bad)
 
@@ -40,10 +50,12 @@ class Resample:
     each ``"term"``, the ``"exact"`` input, a ``"paired"`` one, or no donor but ``"zero"`` or the ``"mean"``. As an
     ablation, ``"node"`` is one donor for all ablated sites of an example, ``"term"`` a donor of its own for each site,
     ``"paired"`` the pair's own source. Interchange interventions leave unmapped places as they are on the base.
+    In causal scrubbing the nodes whose ``name`` is the same share their donors.
     Raises SpecError for another value.
     """
 
     share: Literal["node", "term", "exact", "paired", "zero", "mean"] = "node"
+    name: str = ""
 
     def __post_init__(self) -> None:
         if self.share not in SHARES:
@@ -55,7 +67,13 @@ class Hypothesis:
     """A claim about a network: which place carries which variable of ``task``'s causal model.
 
     ``alignment`` maps a variable to a `Site`, or to several that carry it together. ``model`` is what
-    :func:`causalmi.load_model` takes. ``n`` is how many pairs a test draws when it is not told.
+    :func:`causalmi.load_model` takes. ``n`` is how many examples a test draws when it is not told.
+
+    For causal scrubbing, ``donors`` says from which input a variable's place is set (by default one that agrees on the
+    variable; for the output, the reference itself), ``routes`` which paths an edge (parent, child) means, ``unmapped``
+    what everything else receives, for all nodes or by variable, and ``estimates`` gives a variable as a function from a
+    setting to the part of its site that carries it, the remainder being unmapped. ``readouts`` maps a variable to a
+    function from the numbers at its sites, [n, width], to its values; where there is none it is learned.
     Raises SpecError that lists everything wrong at once.
     """
 
@@ -64,7 +82,11 @@ class Hypothesis:
     alignment: Mapping[str, Site | Sequence[Site]]
     model: Any = None
     rule: AtLeast = AtLeast()
-    unmapped: Resample = Resample()
+    unmapped: Resample | Mapping[str, Resample] = Resample()
+    donors: Mapping[str, Donor] = field(default_factory=dict)
+    routes: Mapping[tuple[str, str], Route] = field(default_factory=dict)
+    readouts: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    estimates: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     n: int = 1024
     name: str = "hypothesis"
 
@@ -73,6 +95,8 @@ class Hypothesis:
             raise SpecError(f"hypothesis {self.name!r}", problems)
         sites = {v: (s,) if isinstance(s, Site) else tuple(s) for v, s in self.alignment.items()}
         object.__setattr__(self, "alignment", MappingProxyType(sites))
+        for name in ("donors", "routes", "readouts", "estimates"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -84,34 +108,26 @@ class Hypothesis:
         found = self.alignment[variable]
         return (found,) if isinstance(found, Site) else tuple(found)
 
+    def unmapped_at(self, variable: str) -> Resample:
+        """What the unmapped rest receives where ``variable`` is computed."""
+        return self.unmapped if isinstance(self.unmapped, Resample) else self.unmapped.get(variable, Resample())
+
     def __str__(self) -> str:
         places = ", ".join(f"{v} at {' and '.join(map(str, self.sites(v)))}" for v in self.variables)
         return f"{self.name}: {self.claim} ({places})"
 
-    def _problems(self) -> Any:
+    def _problems(self) -> Iterator[str]:
         known = getattr(getattr(self.task, "model", None), "variables", None)
-        if known is None:
-            yield f"task is a {type(self.task).__name__}, it must be a causalmi.Task"
-        if not isinstance(self.claim, str) or not self.claim.strip():
-            yield "claim is empty; say in one sentence what is claimed"
-        for name, kind in (("rule", AtLeast), ("unmapped", Resample)):
-            if not isinstance(given := getattr(self, name), kind):
-                yield f"{name} is {given!r}, it must be of the type {kind.__name__}"
-        if type(self.n) is not int or self.n < 1:
-            yield f"n is {self.n!r}, it must be a whole number from 1"
-        yield from self._alignment_problems(known)
-
-    def _alignment_problems(self, known: tuple[str, ...] | None) -> Any:
-        if not isinstance(self.alignment, Mapping) or not self.alignment:
-            yield f"alignment is {self.alignment!r}, it must map at least one variable to a site"
-            return
-        for variable, sites in self.alignment.items():
-            if known is not None and variable not in known:
-                yield f"alignment names the unknown variable {variable!r}; the causal model has {', '.join(known)}"
-            several = sites if isinstance(sites, list | tuple) and sites else (sites,)
-            if not all(isinstance(s, Site) for s in several):
-                yield f"{variable} is aligned with {sites!r}, it must be a site or a list of sites"
-        placed = [(v, s) for v, x in self.alignment.items() for s in (x if isinstance(x, list | tuple) else (x,))]
-        for (a, x), (b, y) in combinations(placed, 2):
-            if x == y:
-                yield f"{a} and {b} are both at {x}; give each numbers of its own" if a != b else f"{a} has {x} twice"
+        yield from field_problems(self.task, self.claim, self.n)
+        rule, unmapped = (getattr(self, name) for name in ("rule", "unmapped"))
+        if not isinstance(rule, AtLeast):
+            yield f"rule is {rule!r}, it must be of the type AtLeast"
+        if isinstance(unmapped, Mapping):
+            yield from table_problems("unmapped", unmapped, Resample, known)
+        elif not isinstance(unmapped, Resample):
+            yield f"unmapped is {unmapped!r}, it must be of the type Resample, or a mapping from variables to it"
+        yield from alignment_problems(self.alignment, known)
+        yield from donor_table(self.donors, known)
+        yield from route_problems(self.routes, known)
+        for name in ("readouts", "estimates"):
+            yield from table_problems(name, getattr(self, name), None, known)

@@ -1,17 +1,19 @@
 """Where in a network is a variable said to live? One function for each kind of place; each returns a frozen `Site`.
 
 The values at a site have the axes [batch, position, head, width]; an axis that the kind does not have, or that a single
-index selects, is absent. A network's own adapter says whether it has the site.
+index selects, is absent. ``place.along(directions)`` means only the coordinates along some directions of the width, a
+subspace. A network's own adapter says whether it has the site.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
+from causalmi.spec.basis import Basis
 from causalmi.spec.site_grid import Grid, grid
 from causalmi.spec.site_parse import parse
 from causalmi.spec.site_type import HEAD_KINDS, KINDS, LAYER_KINDS, Position, Site, make
 
-__all__ = [*KINDS, "HEAD_KINDS", "KINDS", "LAYER_KINDS", "Grid", "Position", "Site", "grid", "parse"]
+__all__ = [*KINDS, "HEAD_KINDS", "KINDS", "LAYER_KINDS", "Basis", "Grid", "Position", "Site", "grid", "parse"]
 
 
 def embed(*, at: Position = None, neurons: Iterable[int] | None = None) -> Site:

@@ -29,7 +29,8 @@ HOOKS = {
 def parse(text: str) -> Site:
     """The site that ``text`` names: a TransformerLens hook name, or a printed `Site`.
 
-    Raises SiteError when it is neither, or names a hook that has no counterpart here.
+    Raises SiteError when it is neither, or names a hook that has no counterpart here, and for a printed subspace, whose
+    directions are not in the text.
 
     >>> parse("blocks.3.attn.hook_z"), parse("resid_post(3, at='before:z')")
     (z(3), resid_post(3, at='before:z'))
@@ -40,6 +41,8 @@ def parse(text: str) -> Site:
         return Site(kind, int(layer.group()) if layer else None)
     if "hook_" in text:
         raise SiteError(f"{text!r} has no counterpart here; the hook names read are {', '.join(HOOKS)}")
+    if ").along(" in text:
+        raise SiteError(f"{text!r} does not hold its directions; parse what is before .along, and give them again")
     try:
         call = ast.parse(text, mode="eval").body
         return _from_call(call)

@@ -1,4 +1,4 @@
-"""What is a place in a network? A typed address: what, which layer, which positions, heads, neurons.
+"""What is a place in a network? A typed address: what, which layer, which positions, heads, neurons, directions.
 
 Values at a site have the axes [batch, position, head, width]; an axis that the kind does not have, or that a single
 index selects, is absent. A network's own adapter says whether it has the site.
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from causalmi.errors import SiteError
+from causalmi.spec.basis import Basis
 
 Position = int | str | Callable[[Any], Any] | tuple[Any, ...] | None
 
@@ -25,8 +26,9 @@ class Site:
     """A place in a network; made by the functions of `causalmi.site`, e.g. ``resid_post(3, at="last")``.
 
     ``at`` selects positions, ``head`` attention heads (for k and v: key-value heads), ``neurons`` entries of the last
-    axis. A single ``at`` or an int ``head`` drops its axis; a tuple keeps it. None means all.
-    Raises SiteError when the fields do not go together.
+    axis, ``basis`` directions through these: the coordinates x R along them are the site's numbers, and the rest of x
+    is none of it. A single ``at`` or an int ``head`` drops its axis; a tuple keeps it, as does the last axis, whatever
+    its size. None means all. Raises SiteError when the fields do not go together.
     """
 
     kind: str
@@ -35,6 +37,7 @@ class Site:
     at: Position = None
     neurons: tuple[int, ...] | None = None
     path: str | None = None
+    basis: Basis | None = None
 
     def __post_init__(self) -> None:
         if problem := _problem(self):
@@ -47,7 +50,7 @@ class Site:
             args.append(f"at={_show_position(self.at)}")
         if self.neurons is not None:
             args.append(f"neurons={_show_indices(self.neurons)}")
-        return f"{self.kind}({', '.join(args)})"
+        return f"{self.kind}({', '.join(args)})" + ("" if self.basis is None else f".along({self.basis})")
 
     __repr__ = __str__
 
@@ -59,7 +62,26 @@ class Site:
         """
         if not isinstance(neurons, slice) or neurons.stop is None:
             raise SiteError(f"{self}[{neurons}]: give a slice with an end, such as [0:8]")
+        if self.basis is not None:
+            raise SiteError(f"{self} is a subspace; choose its neurons first, as in place[0:8].along(directions)")
         return replace(self, neurons=tuple(range(neurons.start or 0, neurons.stop, neurons.step or 1)))
+
+    def along(self, directions: Any) -> "Site":
+        """The same place, only its coordinates along these directions, [..., dims].
+
+        ``directions`` are one [width] or a row for each [dims, width], which :meth:`Basis.of` makes orthonormal, or a
+        `Basis`. They run over the last axis, after ``neurons``; a single one keeps that axis, of size 1. An edit sets
+        the coordinates c of x and leaves what is orthogonal to them: x + (c - x R) R^T.
+        Raises SiteError for what is no basis, for attention weights, and for a site that has directions already.
+
+        >>> make("module", path="layer1").along([0.0, 2.0]).basis.dims
+        1
+        """
+        if self.basis is not None:
+            raise SiteError(
+                f"{self} is a subspace already; begin with the whole place, and give all directions at once"
+            )
+        return replace(self, basis=directions if isinstance(directions, Basis) else Basis.of(directions))
 
 
 def make(
@@ -86,10 +108,22 @@ def _problem(site: Site) -> str | None:
     for name, values in indices:
         if problem := _bad_indices(name, values):
             return problem
+    if site.basis is not None and (problem := _bad_basis(site)):
+        return problem
     return None if _is_position(site.at) else (
         f"at={site.at!r} is no position; give an int, 'last', a name of the template such as 'z', 'z:first', 'z:all', "
         "'before:z' or 'after:z', a callable, or a list of these"
     )  # fmt: skip
+
+
+def _bad_basis(site: Site) -> str | None:
+    if not isinstance(site.basis, Basis):
+        return f"its basis is a {type(site.basis).__name__}; use .along(directions)"
+    if site.kind == "pattern":
+        return "attention weights are no vector with directions; take .along of z or head_out"
+    if site.neurons is not None and len(site.neurons) != site.basis.width:
+        return f"its directions have {site.basis.width} numbers, and {len(site.neurons)} neurons are chosen"
+    return None
 
 
 def _bad_indices(name: str, values: Sequence[Any] | None) -> str | None:

@@ -49,6 +49,16 @@ def ratio(top: Any, bottom: Any, clusters: Any = None, *, level: float = 0.95) -
     return Estimate(r, r + below, r + above, len(columns))
 
 
+def standard_error(x: Any, clusters: Any = None) -> tuple[float, float, int]:
+    """The mean of ``x`` (float [n]), sqrt(V) as in :func:`mean`, and the degrees of freedom m - 1.
+
+    >>> standard_error([1.0, 2.0, 3.0, 2.0])
+    (2.0, 0.408248290463863, 3)
+    """
+    value, totals = _centred(checked([x], clusters), clusters)
+    return float(value[0]), math.sqrt(_covariance(totals)[0, 0]), len(totals) - 1
+
+
 def cluster_totals(x: Floats, clusters: Any) -> Floats:
     """The sums of ``x`` [n, k] over each of m clusters, [m, k]; without clusters every row is one."""
     if clusters is None:
@@ -59,7 +69,7 @@ def cluster_totals(x: Floats, clusters: Any) -> Floats:
     return totals
 
 
-def checked(columns: Any, clusters: Any, level: float) -> Floats:
+def checked(columns: Any, clusters: Any = None, level: float = 0.95) -> Floats:
     """The ``columns``, k of length n, as a finite float64 array [n, k]; raises DataError for what is none."""
     shapes = {np.shape(column) for column in columns}
     if len(shapes) > 1 or len(*shapes) != 1 or (0,) in shapes:

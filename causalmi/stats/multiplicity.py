@@ -1,4 +1,4 @@
-"""Which of many effects are not chance? Exact sign-flip tests, and p-values that know how many were looked at."""
+"""Which of many effects are not chance? Permutation tests, and p-values that know how many were looked at."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +11,7 @@ from causalmi.rng import stream
 from causalmi.stats.means import Floats, cluster_totals
 
 ADJUSTMENTS = {"bh": "fdr_bh", "by": "fdr_by", "holm": "holm"}  # what statsmodels calls them
+ROUNDING = 1e-12  # relative: a draw that ties exactly must count, however it was summed
 CHUNK = 128  # flips at a time; fixed, so that a column's p does not depend on the other columns
 
 
@@ -57,6 +58,49 @@ def adjust(p: Any, method: str = "bh") -> Floats:
         raise DataError("some p-values are not between 0 and 1, or NaN; leave out what was not tested.")
     adjusted: Floats = multipletests(values, method=ADJUSTMENTS[method])[1]
     return adjusted
+
+
+def permutation_p(observed: Any, null: Any) -> float:
+    """The p-value (1 + #{null >= ``observed``}) / (1 + B) of a statistic, from ``null`` (float [B]) drawn under H0.
+
+    Never 0: the observed is one of the draws. Davison & Hinkley 1997; Phipson & Smyth 2010. Raises DataError when there
+    is no draw or a value is not finite.
+
+    >>> permutation_p(3.0, [1.0, 2.0, 3.0, 4.0])
+    0.6
+    """
+    return float(max_t([observed], np.asarray(null)[..., None])[0])
+
+
+def max_t(statistics: Any, null: Any, *, step_down: bool = False) -> Floats:
+    """The p-values, float [m], of ``statistics`` t (float [m]) for the best of m, from draws under H0 (float [B, m]).
+
+    p_j = (1 + #{b: max_k null_bk >= t_j}) / (1 + B), where a row of ``null`` is one draw (a permutation, a random
+    network) of all m; the larger, the more extreme, so give |t| for two sides. It is the chance of any false discovery,
+    under the dependence that the draws show. ``step_down`` takes the maximum over those with t_k <= t_j alone, and the
+    running maximum of p: never larger. Westfall & Young 1993, algorithms 2.5 and 2.8. Raises DataError when a value is
+    not finite or the shapes do not fit.
+
+    >>> max_t([3.0, 1.0], [[1.0, 2.0], [0.0, 4.0], [2.0, 0.0]])
+    array([0.5, 1. ])
+    """
+    t, draws = _drawn(statistics, null)
+    order = np.argsort(-t, kind="stable")
+    ranked, best = t[order], draws.max(1, keepdims=True)
+    if step_down:
+        best = np.maximum.accumulate(draws[:, order[::-1]], axis=1)[:, ::-1]
+    p = np.empty(len(t))
+    p[order] = np.maximum.accumulate((1 + (best >= ranked - ROUNDING * np.abs(ranked)).sum(0)) / (1 + len(draws)))
+    return p
+
+
+def _drawn(statistics: Any, null: Any) -> tuple[Floats, Floats]:
+    t, draws = np.asarray(statistics, dtype=np.float64), np.asarray(null, dtype=np.float64)
+    if t.ndim != 1 or draws.ndim != 2 or 0 in draws.shape or draws.shape[1] != t.size:
+        raise DataError(f"statistics of shape {t.shape} and draws of shape {draws.shape}; give [m] and [B, m].")
+    if not (np.isfinite(t).all() and np.isfinite(draws).all()):
+        raise DataError("a statistic or one of its draws is not finite; leave out what was not measured.")
+    return t, draws
 
 
 def _all_flips(units: int) -> Iterator[Floats]:

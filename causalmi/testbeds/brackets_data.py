@@ -54,24 +54,24 @@ def encode(text: str) -> list[int]:
     return [START, *(OPEN if c == "(" else CLOSE for c in text), END]
 
 
-def shuffled(rng: np.random.Generator) -> str:
-    """A string with equal counts in any order."""
-    half = int(rng.integers(1, LONGEST // 2 + 1))
+def shuffled(rng: np.random.Generator, length: int | None = None) -> str:
+    """A string with equal counts in any order; of any even length, or of ``length``."""
+    half = int(rng.integers(1, LONGEST // 2 + 1)) if length is None else length // 2
     return "".join(rng.permutation(list("()" * half)))
 
 
-def balanced(rng: np.random.Generator) -> str:
+def balanced(rng: np.random.Generator, length: int | None = None) -> str:
     """A balanced string, each of its length equally likely (the cycle lemma: one rotation never dips)."""
-    text = shuffled(rng) + ")"
+    text = shuffled(rng, length) + ")"
     text = "".join(rng.permutation(list(text)))
     lowest = int(heights(text).argmin())
     return (text[lowest:] + text[:lowest])[:-1]
 
 
-def dipping(rng: np.random.Generator) -> str:
+def dipping(rng: np.random.Generator, length: int | None = None) -> str:
     """A string with equal counts that dips below zero: shuffled, or balanced but for two brackets swapped."""
     while True:
-        text = shuffled(rng) if rng.random() < 0.5 else _swapped(balanced(rng), rng)
+        text = shuffled(rng, length) if rng.random() < 0.5 else _swapped(balanced(rng, length), rng)
         if not never_below(text):
             return text
 
@@ -99,6 +99,22 @@ def draw(rng: np.random.Generator) -> str:
     True
     """
     return list(KINDS.values())[int(rng.integers(len(KINDS)))](rng)
+
+
+def full(rng: np.random.Generator) -> str:
+    """A string of 20 brackets, so that positions mean the same in all: balanced, dipping, or with close unequal counts.
+
+    >>> len(full(np.random.default_rng(0)))
+    20
+    """
+    kind = int(rng.integers(4))
+    if kind == 0:
+        return dipping(rng, LONGEST)
+    text = balanced(rng, LONGEST) if kind < 3 else shuffled(rng, LONGEST)
+    if kind == 1:
+        return text
+    at = int(rng.integers(LONGEST))
+    return text[:at] + (")" if text[at] == "(" else "(") + text[at + 1 :]
 
 
 def is_held_out(text: str) -> bool:

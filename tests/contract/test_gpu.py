@@ -44,3 +44,12 @@ def test_an_interchange_test_ends_in_the_same_result() -> None:
         cm.interchange_test(equality(HALVES), cm.load_model("equality-handcrafted", device=d)) for d in ("cpu", "cuda")
     ]
     assert results[0].to_dict() == results[1].to_dict()
+
+
+def test_a_scrub_draws_the_same_and_ends_in_the_same_result() -> None:
+    from tests.methods.scrubbing.claims import claim
+
+    told = claim("gpt2", {"s": site.resid_post(0, at=1), "t": site.z(1, 0, at=-1)})
+    here, there = (cm.scrub(told, cm.load_model(told.model, device=d), n=40) for d in ("cpu", "cuda"))
+    assert here.nodes.equals(there.nodes)
+    assert list(here.frame["scrubbed"]) == pytest.approx(list(there.frame["scrubbed"]))

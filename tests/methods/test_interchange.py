@@ -1,12 +1,17 @@
 """The interchange test on the handcrafted network: what it reports, refuses, and does not depend on."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 import causalmi as cm
 from causalmi import site
-from causalmi.errors import DataError, SiteError
+from causalmi.data.bound import Bound
+from causalmi.errors import DataError, SiteError, SpecError
+from causalmi.methods.site_draw import SiteDraw
+from causalmi.methods.swap import Swap
+from causalmi.rng import stream
 from causalmi.testbeds.brackets_data import draw, encode, equal_count, never_below
 from causalmi.testbeds.equality_data import ENTITIES, encoder, entities, pair
 
@@ -265,3 +270,47 @@ def test_each_pass_is_made_once() -> None:
     model.untrained = counted  # type: ignore[method-assign]
     cm.interchange_test(claim, model, controls=[cm.UntrainedModel()], batch_size=100)
     assert [n for n in fresh if n == 100] == [100] * (2 + 2 + 3)  # per set, its sources and one interchange
+
+
+def test_what_is_asked_is_checked_before_any_pass() -> None:
+    passes: list[int] = []
+    told = {"progress": lambda *step: passes.append(1)}
+    h = equality(HALVES, n=30)
+    for test in (cm.interchange_test, cm.observational_test, cm.local_consistency_test):
+        with pytest.raises(SpecError, match=f"{test.__name__}: the hypothesis is a str; give a causalmi.Hypothesis"):
+            test("x")  # type: ignore[arg-type]
+        for seed in (-1, 1.5, True, None):
+            with pytest.raises(DataError, match="seed is .*give a whole number from 0"):
+                test(h, seed=seed, **told)  # type: ignore[arg-type]
+        for n in (0, -5, 2.5, "50", "all", True):
+            with pytest.raises(DataError, match="n is "):
+                test(h, n=n, **told)  # type: ignore[arg-type]
+    for controls in (["random site"], "random site", [cm.RandomSite(), 3], cm.RandomSite):
+        with pytest.raises(SpecError, match="is no control; give values such as causalmi.ShuffledSources"):
+            cm.interchange_test(h, controls=controls, **told)  # type: ignore[arg-type]
+    assert passes == []
+
+
+def test_one_control_and_numbers_of_numpy_will_do() -> None:
+    h = equality(HALVES)
+    one = cm.interchange_test(h, n=np.int64(40), seed=np.int32(3), controls=cm.ShuffledSources())  # type: ignore[arg-type]
+    assert one.to_dict() == cm.interchange_test(h, n=40, seed=3, controls=[cm.ShuffledSources()]).to_dict()
+    assert len(one.frame) == 40 and type(one.seed) is int
+    assert len(cm.observational_test(h, n=np.int64(40)).frame) == 40  # type: ignore[arg-type]
+
+
+def test_modules_alike_are_told_apart_by_examples_from_all_over() -> None:
+    """The first are the same at both places, all of them."""
+    low = cm.CausalModel(
+        {"x": range(400)}, {"a": lambda x: x > 9, "b": lambda x: x > 199, "out": lambda a, b: a + 0 * b}, "out"
+    )
+    net = cm.CausalModule(low, outputs=range(2))
+    base = cm.Inputs.of(torch.arange(400.0, dtype=torch.float64)[:, None])
+    pairs = cm.CounterfactualPairs(tensors=Bound(base, {"a": base}, None, {}, {}), vary=("a",))
+    swap = Swap(cm.load_model(net), pairs, {"a": (site.module("a"),)})
+    assert "b" in SiteDraw(swap, stream(0, "x"))._modules_alike(site.module("a"))
+
+
+def test_a_few_pairs_have_a_few_random_sites() -> None:
+    found = cm.interchange_test(equality(HALVES), n=5, seed=0)
+    assert found.findings[0].controls["random site"].n == 5

@@ -27,7 +27,7 @@ def test_unknown_name_is_refused_with_the_known_ones() -> None:
 
 def test_weights_are_small_and_have_their_log_beside_them() -> None:
     files = sorted(FOLDER.glob("*.safetensors"))
-    assert len(files) == 3
+    assert len(files) == 4
     for file in files:
         assert file.stat().st_size < 500_000
         assert "accuracy" in file.with_suffix(".txt").read_text()
