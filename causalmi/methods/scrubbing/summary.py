@@ -80,8 +80,8 @@ def _obstacle(scores: Scores, metric: Metric, nodes: pd.DataFrame, answers: Ids,
             f" and its {metric.name}, {clean:.4g}, is no better than that of a constant answer: it does not do the task"
         )
     placed = nodes[nodes["node"].str.contains(" <- ", regex=False)]
-    if len(placed) and (placed["self_donors"] >= HARDLY).all() and (_fixed(nodes) or (placed["self_donors"] < 1).any()):
-        return "(nearly) every donor is its own reference, so (nearly) nothing was resampled at the claimed places"
+    if len(placed) and (placed["self_donors"] >= HARDLY).all() and _fixed(nodes):
+        return "(nearly) every donor is its own reference and the rest is left as it is: (nearly) nothing was resampled"
     if len(answers) < FEWEST and not scores.expected:
         return f"there are {len(answers)} references, fewer than {FEWEST}; give more"
     return None

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -132,3 +133,16 @@ def test_mistakes_are_told_before_anything_runs() -> None:
     with pytest.raises(DataError, match="n is -3"):
         cm.unmapped_sensitivity(identical.hypothesis, n=-3)
     assert cm.scrub(identical.hypothesis, n=np.int64(50), controls=cm.ShuffledSources()).frame.shape[0] == 50
+
+
+def test_places_that_keep_their_reference_are_tested_by_a_rest_that_does_not() -> None:
+    inputs = {"x": range(40), "y": range(2)}
+    low = cm.CausalModel(inputs, {"p": lambda x: x, "q": lambda y: y, "out": lambda p, q: p}, "out")
+    high = cm.CausalModel(inputs, {"p": lambda x: x, "out": lambda p, y: p}, "out")
+    net = cm.CausalModule(low, outputs=range(40))
+    task = cm.Task(high, encode=net.encode, label=lambda v: v["out"])
+    claim = cm.Hypothesis(claim="p", task=task, model=net, alignment={"p": site.module("p")})
+    data = pd.DataFrame({"x": [*range(40), 0], "y": [0] * 40 + [1]})  # nearly every x is there once
+    found = cm.scrub(claim, data=data, n=300, controls=[cm.ShuffledSources()])
+    assert 0.9 < found.nodes["self_donors"].iloc[1] < 1 and found.verdict == "supported"
+    assert "barely tested" in found.sentence
