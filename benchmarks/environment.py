@@ -47,7 +47,7 @@ def _python(tool: Tool) -> str:
     """The interpreter of the tool's environment, which is made if it is not there whole."""
     if tool.requirements is None:
         return sys.executable
-    home = _cache() / tool.distribution
+    home = cache() / tool.distribution
     python, done = home / "bin" / "python", home / "installed.txt"
     wanted = "\n".join((TORCH, *tool.requirements))
     if not (done.is_file() and done.read_text() == wanted):
@@ -59,7 +59,7 @@ def _python(tool: Tool) -> str:
     return str(python)
 
 
-def _cache() -> Path:
+def cache() -> Path:
     given = os.environ.get("CAUSALMI_CACHE")
     return (Path(given) if given else Path.home() / ".cache" / "causalmi") / "benchmarks"
 

@@ -35,7 +35,7 @@ def table(measured: Measured) -> str:
     """A row for each operation, a column for each tool, in Markdown that is also aligned."""
     head = ["operation", *(_heading(tool, result) for tool, result in measured.results.items()), f"{LENS} / {OURS}"]
     rows = [[name, *_cells(measured, operation)] for operation, name in _operations(measured)]
-    return _aligned([head, *rows])
+    return aligned([head, *rows])
 
 
 def _operations(measured: Measured) -> Iterable[tuple[str, str]]:
@@ -121,7 +121,8 @@ def agreement(measured: Measured) -> list[str]:
     return lines
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown whose columns line up."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
@@ -129,9 +130,9 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
 
 
-def write_between(page: Path, text: str) -> None:
-    """Replace what is between the marks of ``page``."""
-    start, end = MARKS
+def write_between(page: Path, text: str, marks: tuple[str, str] = MARKS) -> None:
+    """Replace what is between the ``marks`` of ``page``."""
+    start, end = marks
     before, _, rest = page.read_text().partition(start)
     _, _, after = rest.partition(end)
     page.write_text(f"{before}{start}\n{text}\n{end}{after}")

@@ -24,6 +24,38 @@ if TYPE_CHECKING:
     from causalmi.methods.agreement import filter_pairs as filter_pairs
     from causalmi.methods.assess import assess as assess
     from causalmi.methods.attribution import direct_logit_attribution as direct_logit_attribution
+    from causalmi.methods.circuits.acdc import ACDC as ACDC
+    from causalmi.methods.circuits.curve import faithfulness_curve as faithfulness_curve
+    from causalmi.methods.circuits.eap import EAP as EAP
+    from causalmi.methods.circuits.eap import EAPIG as EAPIG
+    from causalmi.methods.circuits.eap import CleanCorrupted as CleanCorrupted
+    from causalmi.methods.circuits.evaluate import evaluate_circuit as evaluate_circuit
+    from causalmi.methods.circuits.exact import ExactPatching as ExactPatching
+    from causalmi.methods.circuits.find import find_circuit as find_circuit
+    from causalmi.methods.circuits.flow import InformationFlow as InformationFlow
+    from causalmi.methods.circuits.flow import Magnitude as Magnitude
+    from causalmi.methods.circuits.flow import RandomScores as RandomScores
+    from causalmi.methods.circuits.found import CircuitResult as CircuitResult
+    from causalmi.methods.circuits.graphs import graph_of as graph_of
+    from causalmi.methods.circuits.masks import EdgePruning as EdgePruning
+    from causalmi.methods.circuits.masks import SampledMasks as SampledMasks
+    from causalmi.methods.circuits.masks import SubnetworkProbing as SubnetworkProbing
+    from causalmi.methods.circuits.missed_nodes import false_negative_bound as false_negative_bound
+    from causalmi.methods.circuits.node_scores import node_scores as node_scores
+    from causalmi.methods.circuits.nodes import HISP as HISP
+    from causalmi.methods.circuits.nodes import AtP as AtP
+    from causalmi.methods.circuits.nodes import AtPStar as AtPStar
+    from causalmi.methods.circuits.order_stability import order_stability as order_stability
+    from causalmi.methods.circuits.random_circuits import random_circuits as random_circuits
+    from causalmi.methods.circuits.roc import auroc as auroc
+    from causalmi.methods.circuits.rule import FaithfulWithin as FaithfulWithin
+    from causalmi.methods.circuits.scores import edge_scores as edge_scores
+    from causalmi.methods.circuits.select import Greedy as Greedy
+    from causalmi.methods.circuits.select import Threshold as Threshold
+    from causalmi.methods.circuits.select import TopN as TopN
+    from causalmi.methods.circuits.smallest import Smallest as Smallest
+    from causalmi.methods.circuits.stability import circuit_stability as circuit_stability
+    from causalmi.methods.circuits.sweep import threshold_sweep as threshold_sweep
     from causalmi.methods.controls import RandomSite as RandomSite
     from causalmi.methods.controls import RandomSubspace as RandomSubspace
     from causalmi.methods.controls import ShuffledSources as ShuffledSources
@@ -48,9 +80,14 @@ if TYPE_CHECKING:
     from causalmi.models.transformer import Transformer as Transformer
     from causalmi.models.transformer_config import TransformerConfig as TransformerConfig
     from causalmi.models.transformer_lens import load_transformer_lens as load_transformer_lens
+    from causalmi.report.circuit_drawing import draw as draw
+    from causalmi.report.circuit_drawing import write_drawing as write_drawing
     from causalmi.spec import site as site
     from causalmi.spec.causal_model import CausalModel as CausalModel
     from causalmi.spec.causal_model import Setting as Setting
+    from causalmi.spec.circuit import Circuit as Circuit
+    from causalmi.spec.circuit_claim import circuit_hypothesis as circuit_hypothesis
+    from causalmi.spec.circuit_json import scores_from_json as scores_from_json
     from causalmi.spec.donor import Agree as Agree
     from causalmi.spec.donor import Donor as Donor
     from causalmi.spec.donor import Exact as Exact
@@ -60,6 +97,8 @@ if TYPE_CHECKING:
     from causalmi.spec.donor import Together as Together
     from causalmi.spec.donor import Unconditional as Unconditional
     from causalmi.spec.factory import hypothesis as hypothesis
+    from causalmi.spec.graph import Edge as Edge
+    from causalmi.spec.graph import Graph as Graph
     from causalmi.spec.hypothesis import AtLeast as AtLeast
     from causalmi.spec.hypothesis import Hypothesis as Hypothesis
     from causalmi.spec.hypothesis import Resample as Resample
@@ -70,6 +109,45 @@ if TYPE_CHECKING:
 # The same names for the interpreter, each with its module; a test holds the two lists together.
 _MODULES = {"errors": "causalmi.errors", "site": "causalmi.spec.site", "testbeds": "causalmi.testbeds"}
 _HOMES = {
+    "circuit_hypothesis": "causalmi.spec.circuit_claim",
+    "order_stability": "causalmi.methods.circuits.order_stability",
+    "threshold_sweep": "causalmi.methods.circuits.sweep",
+    "AtP": "causalmi.methods.circuits.nodes",
+    "AtPStar": "causalmi.methods.circuits.nodes",
+    "EdgePruning": "causalmi.methods.circuits.masks",
+    "ExactPatching": "causalmi.methods.circuits.exact",
+    "HISP": "causalmi.methods.circuits.nodes",
+    "SampledMasks": "causalmi.methods.circuits.masks",
+    "SubnetworkProbing": "causalmi.methods.circuits.masks",
+    "false_negative_bound": "causalmi.methods.circuits.missed_nodes",
+    "node_scores": "causalmi.methods.circuits.node_scores",
+    "FaithfulWithin": "causalmi.methods.circuits.rule",
+    "circuit_stability": "causalmi.methods.circuits.stability",
+    "evaluate_circuit": "causalmi.methods.circuits.evaluate",
+    "InformationFlow": "causalmi.methods.circuits.flow",
+    "Magnitude": "causalmi.methods.circuits.flow",
+    "RandomScores": "causalmi.methods.circuits.flow",
+    "faithfulness_curve": "causalmi.methods.circuits.curve",
+    "ACDC": "causalmi.methods.circuits.acdc",
+    "Circuit": "causalmi.spec.circuit",
+    "CircuitResult": "causalmi.methods.circuits.found",
+    "CleanCorrupted": "causalmi.methods.circuits.eap",
+    "EAP": "causalmi.methods.circuits.eap",
+    "EAPIG": "causalmi.methods.circuits.eap",
+    "Edge": "causalmi.spec.graph",
+    "Graph": "causalmi.spec.graph",
+    "Greedy": "causalmi.methods.circuits.select",
+    "Smallest": "causalmi.methods.circuits.smallest",
+    "Threshold": "causalmi.methods.circuits.select",
+    "TopN": "causalmi.methods.circuits.select",
+    "auroc": "causalmi.methods.circuits.roc",
+    "draw": "causalmi.report.circuit_drawing",
+    "edge_scores": "causalmi.methods.circuits.scores",
+    "find_circuit": "causalmi.methods.circuits.find",
+    "graph_of": "causalmi.methods.circuits.graphs",
+    "random_circuits": "causalmi.methods.circuits.random_circuits",
+    "scores_from_json": "causalmi.spec.circuit_json",
+    "write_drawing": "causalmi.report.circuit_drawing",
     "Agree": "causalmi.spec.donor",
     "AtLeast": "causalmi.spec.hypothesis",
     "CausalModel": "causalmi.spec.causal_model",

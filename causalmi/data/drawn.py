@@ -22,9 +22,11 @@ class Drawn:
 
     @classmethod
     def of(cls, model: CausalModel, base: pd.DataFrame, sources: Mapping[str, pd.DataFrame]) -> "Drawn":
-        """The settings that the inputs ``base`` and ``sources`` lead to, for each variable alone and all jointly."""
-        run, donors = model.run_columns(base), {v: model.run_columns(inputs) for v, inputs in sources.items()}
-        joint = {s: model.interchange_columns(run, {v: donors[v] for v in s}) for s in subsets(tuple(sources))}
+        """The settings that the inputs ``base`` and ``sources`` lead to, for variables interchanged ``together``."""
+        tables = {id(inputs): inputs for inputs in sources.values()}  # variables may share their sources
+        ran = {key: model.run_columns(inputs) for key, inputs in tables.items()}
+        run, donors = model.run_columns(base), {v: ran[id(inputs)] for v, inputs in sources.items()}
+        joint = {s: model.interchange_columns(run, {v: donors[v] for v in s}) for s in model.together(tuple(sources))}
         return cls(run, donors, joint)
 
     def rows(self, index: NDArray[Any]) -> "Drawn":

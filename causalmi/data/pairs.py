@@ -104,7 +104,7 @@ class CounterfactualPairs:
     @property
     def subsets(self) -> tuple[Subset, ...]:
         """What is interchanged: each varied variable alone, then all of them jointly."""
-        return subsets(self.vary)
+        return subsets(self.vary) if self.task is None else self.task.model.together(self.vary)
 
     @property
     def base_labels(self) -> Labels:

@@ -1,6 +1,7 @@
 """What is a network asked? A causal model, with the way its settings become inputs and its output becomes an answer."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from causalmi.data.inputs import Inputs
 from causalmi.data.pairs import CounterfactualPairs
 from causalmi.data.positions import is_single
 from causalmi.data.prompt import Prompt
+from causalmi.data.seen_form import SeenForm
 from causalmi.data.text_form import TextForm
 from causalmi.errors import DataError, SpecError
 from causalmi.spec.causal_model import CausalModel
@@ -104,6 +106,16 @@ class Task:
     def texts(self, settings: pd.DataFrame) -> tuple[str, ...]:
         """The prompt of each row of ``settings``; empty for a task without prompts."""
         return self.form.texts(records(settings))
+
+    def retold(self, model: CausalModel, seen: str) -> "Task":
+        """The same inputs and answers for another causal model of the same inputs.
+
+        ``seen`` is its variable whose value is the set of those inputs, as tuples, that the answer is computed from.
+        """
+        told = copy(self)
+        object.__setattr__(told, "form", SeenForm(self.form, self.model, seen))
+        object.__setattr__(told, "model", model)
+        return told
 
     def _vary(self, vary: Sequence[str] | None) -> tuple[str, ...]:
         between = tuple(v for v in self.model.variables if v not in self.model.inputs and v != self.model.output)

@@ -55,7 +55,8 @@ def interchange_test(  # noqa: PLR0913  (the public call: what, on which network
     """
     (n, seed), checked = asked("interchange_test", hypothesis, n, seed), controls_of("interchange_test", controls)
     model, variables = load_model(hypothesis.model if model is None else model), hypothesis.variables
-    subsets = chosen(variables, sets) + (nested(hypothesis.task.model, variables) if recursive else [])
+    first = list(hypothesis.task.model.together(variables)) if sets is None else chosen(variables, sets)
+    subsets: list[Subset] = first + (nested(hypothesis.task.model, variables) if recursive else [])
     blocks = Blocks(hypothesis, model, data, n, seed)
     block = InterchangeBlock(hypothesis, model, subsets, checked, batch_size, progress)
     found = blocks.gather(block)

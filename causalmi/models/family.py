@@ -28,6 +28,9 @@ class Family:
     mlp_down: str  # takes the neurons
     mlp_out: str  # gives what the MLP adds to the stream
     mlp_in: str | None = None  # takes the stream on to the MLP, where mlp_norm does not
+    mlp_steps: tuple[str, ...] = ("mlp",)  # from what mlp_norm gives to what the MLP adds, called one after the other
+    qk_norm: tuple[str, str] | None = None  # norms of queries and keys, before rotary embeddings
+    rotary: Literal["halves", "pairs"] | None = None  # which entries of a head are turned together
     pattern: str | None = None  # attention weights pass through it; None where the attention function can be opened
     norm: Norm = "layer"  # which function the norms are, see `causalmi.models.norms`
     fused: Fused | None = None  # how one module gives q, k and v

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from causalmi.models.family import Norm
@@ -30,6 +31,41 @@ def frozen(module: nn.Module, norm: Norm, clean: Tensor) -> Callable[[Tensor], T
         return (y if bias is None else y + bias).to(x.dtype)
 
     return apply
+
+
+class Pullback:
+    """The transpose of the derivative of x -> norm(x) W[h], at ``x`` [n, pos, d_model], W [head, d_model, d_head].
+
+    With n(x) = (x - mean x) / s and u = g W[h]^T times the norm's weight: (u - mean u - n mean(u n)) / s; "rms" leaves
+    out the means of x and u. Weight and mean are put into W.
+    """
+
+    def __init__(self, module: nn.Module, norm: Norm, x: Tensor) -> None:
+        self.plain, self.centre = isinstance(module, nn.Identity), norm == "layer"
+        self.scale = self.unit = self.weight = torch.empty(0)
+        if not self.plain:
+            wide = torch.promote_types(x.dtype, torch.float32)
+            inner = _centred(x.detach().to(wide), self.centre)
+            scale = (inner.square().mean(-1, keepdim=True) + _eps(module)).rsqrt()
+            self.scale, self.unit = scale.to(x.dtype), (inner * scale).to(x.dtype)
+            weight = _detached(module, "weight")
+            weight = torch.ones_like(x[0, 0]) if weight is None else weight
+            self.weight = 1 + weight if norm == "rms1p" else weight
+
+    def __call__(self, g: Float[Tensor, "head n pos d_head"], weight: Float[Tensor, "head d_model d_head"]) -> Tensor:
+        """Gradients [head, n, pos, d_model] at what each head reads, from ``g`` at what it makes of that."""
+        if self.plain:
+            return _times(g, weight)
+        folded = weight * self.weight[:, None]
+        folded = folded - folded.mean(1, keepdim=True) if self.centre else folded
+        u = _times(g * self.scale, folded)
+        along = torch.einsum("hnpd,npd->hnp", u, self.unit) / u.shape[-1]
+        return u.addcmul_(along[..., None], self.unit, value=-1)
+
+
+def _times(g: Float[Tensor, "head n pos d_head"], weight: Float[Tensor, "head d_model d_head"]) -> Tensor:
+    back: Tensor = (g.flatten(1, 2) @ weight.transpose(1, 2)).unflatten(1, g.shape[1:3])
+    return back
 
 
 def _centred(x: Tensor, centre: bool) -> Tensor:

@@ -82,6 +82,14 @@ class CausalModel:
         result: Setting = follow.interchange(self, base, sources, One())
         return result
 
+    def together(self, variables: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+        """Which of ``variables`` are interchanged together, where nobody says otherwise: each alone, then all.
+
+        >>> CausalModel({"x": [0, 1]}, {"y": lambda x: x, "z": lambda y: y}, "z").together(["y", "z"])
+        (('y',), ('z',), ('y', 'z'))
+        """
+        return (*((v,) for v in variables), *([tuple(variables)] if len(variables) > 1 else []))
+
     def run_columns(self, inputs: pd.DataFrame) -> pd.DataFrame:
         """`run` for every row: a table of all variables."""
         return self.intervene_columns(inputs, {})

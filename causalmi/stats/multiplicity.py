@@ -10,7 +10,7 @@ from causalmi.errors import DataError
 from causalmi.rng import stream
 from causalmi.stats.means import Floats, cluster_totals
 
-ADJUSTMENTS = {"bh": "fdr_bh", "by": "fdr_by", "holm": "holm"}  # what statsmodels calls them
+ADJUSTMENTS = ("bh", "by", "holm")
 ROUNDING = 1e-12  # relative: a draw that ties exactly must count, however it was summed
 CHUNK = 128  # flips at a time; fixed, so that a column's p does not depend on the other columns
 
@@ -47,7 +47,7 @@ def adjust(p: Any, method: str = "bh") -> Floats:
     >>> adjust([0.01, 0.04, 0.03])
     array([0.03, 0.04, 0.04])
     """
-    from statsmodels.stats.multitest import multipletests
+    from scipy.stats import false_discovery_control
 
     values = np.asarray(p, dtype=np.float64)
     if method not in ADJUSTMENTS:
@@ -56,7 +56,17 @@ def adjust(p: Any, method: str = "bh") -> Floats:
         raise DataError(f"p-values have the shape {values.shape}; give at least one, in one row.")
     if not ((values >= 0) & (values <= 1)).all():  # NaN is in no order
         raise DataError("some p-values are not between 0 and 1, or NaN; leave out what was not tested.")
-    adjusted: Floats = multipletests(values, method=ADJUSTMENTS[method])[1]
+    if method == "holm":
+        return _holm(values)
+    adjusted: Floats = false_discovery_control(values, method=method)
+    return adjusted
+
+
+def _holm(p: Floats) -> Floats:
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1)
     return adjusted
 
 

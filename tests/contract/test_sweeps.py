@@ -35,7 +35,21 @@ METHODS: dict[str, Callable[..., Any]] = {
     "ablate-resample": partial(ablate, sites=SITES, ablation=Resample(), resume=False),
     "logit_lens": logit_lens,
     "direct_logit_attribution": direct_logit_attribution,
+    "edge_scores-EAP": lambda *given, **how: cm.edge_scores(*given, method=cm.EAP(), **how),
+    "edge_scores-EAPIG": lambda *given, **how: cm.edge_scores(*given, method=cm.EAPIG(steps=2), **how),
+    "find_circuit": lambda *given, **how: searched(*given, **how).frame,
+    "find_circuit-scores": lambda *given, **how: (
+        searched(*given, method=cm.EAP(), select=cm.Smallest(0.5), metric="logit_diff", **how).frame
+    ),
 }
+
+
+def searched(model: cm.Model, pairs: cm.CounterfactualPairs, **how: Any) -> cm.CircuitResult:
+    """Of heads whole, which is quicker."""
+    graph = cm.graph_of(model, split_qkv=False)
+    return cm.find_circuit(model, pairs, **{"method": cm.ACDC(threshold=0.5), "graph": graph, "split": None, **how})
+
+
 every_method = pytest.mark.parametrize("name", METHODS)
 
 
@@ -142,6 +156,8 @@ SMALL: dict[str, tuple[Callable[..., Any], int]] = {
     "ablate": (partial(ablate, sites=SITES[1], ablation=Mean()), 30),
     "logit_lens": (partial(logit_lens, metrics=["kl"]), 30),
     "direct_logit_attribution": (direct_logit_attribution, 30),
+    "edge_scores": (partial(cm.edge_scores, method=cm.EAP(), metric="logit_diff"), 20),
+    "find_circuit": (searched, 20),
 }
 
 

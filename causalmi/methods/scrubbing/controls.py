@@ -52,7 +52,8 @@ def rescrub(control: Control, setup: Setup, metric: Metric) -> Rescrubbed:
 
 @rescrub.register
 def _(control: ShuffledSources, setup: Setup, metric: Metric) -> Rescrubbed:
-    return Rescrubbed(simply(shuffled(setup), metric))
+    merged = len(setup.graph.occurrences) < setup.graph.size  # draws anew for each occurrence would unfold them again
+    return Rescrubbed(simply(shuffled(setup, merged=merged), metric))
 
 
 @rescrub.register

@@ -5,10 +5,12 @@ This is the interpretation graph of Chan et al. 2022, "Causal scrubbing". Its ou
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from causalmi.errors import SpecError
-from causalmi.spec.donor import Agree, Donor, Exact, Generated
+from causalmi.spec.donor import Agree, Donor, Exact, Generated, Together
 from causalmi.spec.hypothesis import Hypothesis, Resample
 from causalmi.spec.route import EVERYTHING, Route
 from causalmi.spec.site_type import Site
@@ -45,19 +47,56 @@ class Graph:
         """The network's output."""
         return list(self.nodes.values())[-1]
 
-    @property
+    @cached_property
     def occurrences(self) -> tuple[Occurrence, ...]:
-        """Every node of the graph unfolded into a tree, as its path from the output, which comes first."""
-        return tuple(self._unfold((self.output.variable,)))
+        """Every node of the graph unfolded into a tree, as its path from the output, which comes first.
 
-    def _unfold(self, path: Occurrence) -> Iterator[Occurrence]:
-        yield path
-        for feeder in self.nodes[path[-1]].feeders:
-            yield from self._unfold((*path, feeder))
+        What is the same wherever it is read is there once, by the first of its paths.
+        """
+        return tuple(self._first.values())
+
+    def onto(self, path: Occurrence, feeder: str) -> Occurrence:
+        """The occurrence of ``feeder`` that feeds the occurrence ``path`` of another node."""
+        return self._first[self._same((*path, feeder))]
+
+    @cached_property
+    def _first(self) -> dict[Occurrence, Occurrence]:
+        return dict(self._unfold())
+
+    def _unfold(self) -> Iterator[tuple[Occurrence, Occurrence]]:
+        waiting, known = list[Occurrence]([(self.output.variable,)]), set[Occurrence]()
+        while waiting:
+            path = waiting.pop()
+            if (key := self._same(path)) not in known:
+                known.add(key)
+                yield key, path
+                waiting += [(*path, feeder) for feeder in reversed(self.nodes[path[-1]].feeders)]
+
+    def _same(self, path: Occurrence) -> Occurrence:
+        """One key for all occurrences of a node that see the same data as ``path`` does."""
+        donors = [self.nodes[name].donor for name in path]
+        if len(path) == 1 or path[-1] not in self._settled:
+            return path
+        own = max((i for i, donor in enumerate(donors) if not isinstance(donor, Exact)), default=0)
+        return (path[0], path[-1]) if isinstance(donors[-1], Together) else (*path[: own + 1], path[-1])
+
+    @cached_property
+    def _settled(self) -> frozenset[str]:
+        """Nodes of which, given their own datum, nothing is drawn by path: neither their rest nor what feeds them."""
+        found: set[str] = set()
+        for name, node in self.nodes.items():
+            shared = not node.feeders or node.unmapped.name or node.unmapped.share not in ("node", "term")
+            if shared and isinstance(node.donor, Exact | Together) and found.issuperset(node.feeders):
+                found.add(name)
+        return frozenset(found)
+
+    def too_many(self) -> bool:
+        """Whether there are more occurrences than can be drawn for."""
+        return sum(1 for _ in islice(self._unfold(), MOST + 1)) > MOST
 
     @property
     def size(self) -> int:
-        """The number of occurrences."""
+        """The number of nodes of the tree, each wherever it is read."""
         counts: dict[str, int] = {}
         for name, node in self.nodes.items():
             counts[name] = 1 + sum(counts[feeder] for feeder in node.feeders)
@@ -118,8 +157,9 @@ def _problems(h: Hypothesis, graph: Graph) -> Iterator[str]:
         for name in getattr(h, table):
             if name not in graph.nodes:
                 yield f"{table} names {name}, which has no place in the alignment"
-    if graph.size > MOST:
-        yield f"unfolded, the claim has {graph.size:,} nodes, more than {MOST:,}; map fewer variables"
+    if graph.too_many():
+        said = "map fewer variables, or let nodes share their draws: donors Exact(), Resample(name='all')"
+        yield f"unfolded, the claim has {graph.size:,} nodes, more than {MOST:,}; {said}"
 
 
 def _node_problems(h: Hypothesis, graph: Graph) -> Iterator[str]:

@@ -37,7 +37,7 @@ def runs_of(graph: Graph, drawn: Mapping[Occurrence, Draw], *, shared: bool = Tr
     found: dict[str, Runs] = {}
     for name, node in graph.nodes.items():
         paths = [path for path in drawn if path[-1] == name]
-        found[name] = _leaf(paths, drawn) if is_leaf(node) else _inner(node, paths, drawn, found)
+        found[name] = _leaf(paths, drawn) if is_leaf(node) else _inner(graph, node, paths, drawn, found)
         if not shared and not is_leaf(node):
             found[name] = replace(found[name], clean=np.full(len(found[name]), -1))
     return found
@@ -53,10 +53,12 @@ def _leaf(paths: list[Occurrence], drawn: Mapping[Occurrence, Draw]) -> Runs:
     return Runs(_split(paths, inverse), clean, {}, {})
 
 
-def _inner(node: Node, paths: list[Occurrence], drawn: Mapping[Occurrence, Draw], found: Mapping[str, Runs]) -> Runs:
+def _inner(
+    graph: Graph, node: Node, paths: list[Occurrence], drawn: Mapping[Occurrence, Draw], found: Mapping[str, Runs]
+) -> Runs:
     terms = tuple(drawn[paths[0]].rest)
     blocks = [
-        np.stack([*(drawn[p].rest[t] for t in terms), *(found[f].at[(*p, f)] for f in node.feeders)], axis=1)
+        np.stack([*(drawn[p].rest[t] for t in terms), *(found[f].at[graph.onto(p, f)] for f in node.feeders)], axis=1)
         for p in paths
     ]
     keys, inverse = np.unique(np.concatenate(blocks), axis=0, return_inverse=True)

@@ -119,9 +119,10 @@ class OnePass:
     def _held(self, feeders: Names, key: str) -> Values:
         """The excluded sites that some of the feeders do not reach, as they are without those."""
         allowed = {site: self._allowed(feeders, site) for site in self.recipe.excluded}
-        found: dict[Site, Tensor] = {}
-        for some in dict.fromkeys(names for names in allowed.values() if names != feeders):
-            found |= self._read(key, self._received(some, key), [s for s, names in allowed.items() if names == some])
+        moved, found = frozenset(self.estimated), dict[Site, Tensor]()  # others matter where they arrive
+        held = {s: self._arriving(feeders, s) | (names & moved) for s, names in allowed.items() if names != feeders}
+        for some in dict.fromkeys(held.values()):
+            found |= self._read(key, self._received(some, key), [s for s, names in held.items() if names == some])
         return found
 
     def _allowed(self, feeders: Names, site: Site) -> Names:

@@ -121,7 +121,7 @@ def _options(setup: Setup, scores: Scores, passes: Passes) -> dict[str, Any]:
     return {
         "references": len(setup.references),
         "data": len(setup.population),
-        "nodes": setup.graph.size,
+        "nodes": len(setup.graph.occurrences),
         "unmapped": rests,
         "seed": setup.seed,
         "permuted labels": "all pairs" if scores.exact else "a sample of labels",

@@ -11,7 +11,7 @@ from causalmi.data.inputs import Inputs
 from causalmi.methods.scrubbing.graph import Graph, Node
 from causalmi.methods.scrubbing.setup import Setup
 from causalmi.methods.scrubbing.structure import check
-from causalmi.spec.donor import Agree, Donor, Exact, Feature, Unconditional
+from causalmi.spec.donor import Agree, Donor, Exact, Feature, Together, Unconditional
 from causalmi.spec.hypothesis import Resample
 from causalmi.spec.mechanism import read_parents
 from causalmi.spec.site_type import Site
@@ -19,9 +19,10 @@ from causalmi.spec.site_type import Site
 LOOKED_AT = 8  # examples on which other places are tried
 
 
-def shuffled(setup: Setup) -> Setup:
-    """Every mapped variable receives any datum, whether it agrees or not."""
-    return _with(setup, lambda node: replace(node, donor=Unconditional()) if node.sites else node)
+def shuffled(setup: Setup, *, merged: bool = False) -> Setup:
+    """Every mapped variable receives any datum, whether it agrees or not; ``merged``: one, wherever it is read."""
+    given = (lambda name: Together(f"shuffled {name}")) if merged else (lambda name: Unconditional())
+    return _with(setup, lambda node: replace(node, donor=given(node.variable)) if node.sites else node)
 
 
 def own_donors(setup: Setup) -> Setup:

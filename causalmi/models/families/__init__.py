@@ -16,7 +16,7 @@ HUGGING_FACE: dict[str, tuple[Family, ...]] = {
     "llama": (LLAMA,),
     "mistral": (replace(LLAMA, name="Mistral"),),
     "qwen2": (replace(LLAMA, name="Qwen 2"),),
-    "qwen3": (replace(LLAMA, name="Qwen 3"),),
+    "qwen3": (replace(LLAMA, name="Qwen 3", qk_norm=("self_attn.q_norm", "self_attn.k_norm")),),
     "gemma2": (GEMMA2,),
     "gemma3_text": (GEMMA3,),
     "phi": (PHI,),

@@ -40,6 +40,7 @@ LLAMA = Family(
     mlp_down="mlp.down_proj",
     mlp_out="mlp",
     norm="rms",
+    rotary="halves",
 )
 
 OPT = Family(
@@ -58,6 +59,7 @@ OPT = Family(
     mlp_norm="final_layer_norm",
     mlp_down="fc2",
     mlp_out="fc2",
+    mlp_steps=("fc1", "activation_fn", "fc2"),
     flat=True,
     where={"do_layer_norm_before": (True,), "_remove_final_layer_norm": (False, None)},
 )

@@ -49,7 +49,7 @@ class Textbook:
 
     def _copies(self, path: tuple[str, ...], reference: int) -> Copies:
         node, rest = self.setup.graph.nodes[path[-1]], self.setup.drawn[path].rest
-        given = {f: self.value((*path, f), reference) for f in node.feeders}
+        given = {f: self.value(self.setup.graph.onto(path, f), reference) for f in node.feeders}
         return Copies(self, node, {key: int(ids[reference]) for key, ids in rest.items()}, given)
 
     def estimate(self, node: Node, datum: int) -> Tensor:

@@ -1,0 +1,65 @@
+"""How fast does a loss change with what each receiver reads? One forward and one backward pass, no inputs split.
+
+The gradient at the input of a head's queries is that at the queries, through their weights and the norm's derivative.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from causalmi.engine.edges.forward import Forward, Point
+from causalmi.engine.edges.scene import Scene
+from causalmi.engine.state import evaluating
+from causalmi.errors import DataError
+from causalmi.models.norms import Pullback
+
+Loss = Callable[[Tensor], Tensor]
+
+
+class Slopes:
+    """The derivative of sum(loss) with respect to what each receiver reads, at a ``point`` (None: the clean run).
+
+    ``value`` is the loss [b] there, ``outputs`` what the senders add.
+    """
+
+    def __init__(self, scene: Scene, loss: Loss, point: Point | None = None) -> None:
+        self.scene, self.parts = scene, scene.parts
+        with torch.enable_grad(), evaluating(self.parts.adapter.module):
+            done = Forward(scene, point)
+            value = loss(self.parts.tail(done.read))
+            if not value.requires_grad:
+                raise DataError(
+                    "the metric has no derivative, which attribution needs; use 'logit_diff', or ExactPatching()"
+                )
+            found = torch.autograd.grad(value.sum(), done.leaves)
+        self.value, self.outputs, self.streams = value.detach(), done.outputs, done.streams
+        self._found = [g.detach() for g in found]
+
+    def receivers(self) -> Iterator[tuple[int, Float[Tensor, "r b pos d_model"]]]:
+        """For the receivers in their order, some at a time: the number of the first, the gradients at what they read.
+
+        Of the logits only the position that is read counts; elsewhere their gradient is 0.
+        """
+        graph, at, row = self.scene.graph, 0, 0
+        for layer in range(graph.n_layers):
+            for slopes in self._attention(layer, self._found[at : at + 3]):
+                yield row, slopes
+                row += len(slopes)
+            at += 3
+            if graph.has_mlp:
+                yield row, self._found[at][None]
+                at, row = at + 1, row + 1
+        whole = torch.zeros_like(self.streams[0]).index_put((self.scene.every, self.scene.at), self._found[at])
+        yield row, whole[None]
+
+    def _attention(self, layer: int, slopes: list[Tensor]) -> Iterator[Tensor]:
+        parts = self.parts
+        norm = parts.blocks[layer].get_submodule(parts.family.attn_norm)
+        back = Pullback(norm, parts.family.norm, self.streams[layer])
+        read = (back(g, parts.project(which, layer).weight) for which, g in zip("qkv", slopes, strict=True))
+        if self.scene.graph.split_qkv:
+            yield from read
+        else:
+            yield sum(read, torch.zeros_like(self.streams[layer]))
