@@ -5,10 +5,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 import causalmi as cm
 from benchmarks.circuit_job import Found, Search, write_found
 from benchmarks.workers.circuits import WARM, bare_pass, lens_config, lens_weights, start, timed
+from causalmi.engine.edges.walk import Walk
 from causalmi.methods.circuits.problem import Problem
 from causalmi.spec.graph import Graph
 
@@ -36,7 +38,7 @@ class Task:
         self.found["ACDC"] = cm.find_circuit(self.model, self.pairs(n), metric="kl", method=method, split=None)
 
     def plain_loop(self) -> None:
-        """ACDC with a whole run for each edge."""
+        """ACDC with a run of the whole network for each edge."""
         problem = Problem.of(self.model, self.pairs(), metric="kl")
         keep = np.array(problem.graph.exists)
         now = _loss(problem, keep)
@@ -54,9 +56,22 @@ class Task:
         self.found[name] = cm.edge_scores(self.model, self.pairs(n), metric="logit_diff", method=method)
 
 
+class EveryNode(Walk):
+    """A run that computes every node, also those that no kept edge leaves, as other tools do."""
+
+    @property
+    def _live(self) -> list[bool]:  # type: ignore[override]
+        return [True] * len(self.graph.senders)
+
+
 def _loss(problem: Problem, keep: Any) -> float:
-    losses = [batch.loss(batch.net.run(keep)).double() for batch in problem.batches()]
-    return float(sum(x.sum() for x in losses)) / len(problem.pairs)
+    total = 0.0
+    for batch in problem.batches():
+        scene = batch.net.scene
+        removed = 1 - torch.tensor(keep).to(scene.start)
+        with torch.no_grad():
+            total += float(batch.loss(scene.parts.tail(EveryNode(scene, removed).through())).double().sum())
+    return total / len(problem.pairs)
 
 
 def backwards(graph: Graph) -> list[tuple[int, int, int]]:

@@ -25,6 +25,9 @@ class Donors(Ablation):
     borrows: ClassVar[bool] = True
     each: bool = False
 
+    def __str__(self) -> str:
+        return "another example at random, for each site" if self.each else "another example at random"
+
     def replacement(self, data: AblationData, sites: Sequence[Site]) -> Replacement:
         """Values on donors that never are the example itself; raises DataError when there is no other."""
         groups = [[site] for site in sites] if self.each else [[*sites]]
@@ -42,6 +45,9 @@ class Donors(Ablation):
 @dataclass(frozen=True)
 class Sources(Ablation):
     """Each pair's own source, such as its base with some tokens replaced."""
+
+    def __str__(self) -> str:
+        return "each pair's own source"
 
     def replacement(self, data: AblationData, sites: Sequence[Site]) -> Replacement:
         """Values on the sources; raises DataError for examples without any, SiteError where lengths differ."""

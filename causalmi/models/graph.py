@@ -15,12 +15,14 @@ def graph_of(
     split_embeddings: bool = False,
     neurons: bool = False,
     positions: tuple[str, ...] = (),
+    split_groups: bool = False,
 ) -> Graph:
     """The graph of the network of ``adapter``.
 
     ``split_qkv``: queries, keys and values of a head read separately. ``split_embeddings``: token and position
     embeddings are senders apart. ``neurons``: every neuron of an MLP is a sender. ``positions``: names of classes of
-    positions. Raises ModelError for a network whose stream is no sum, or that has no embeddings of positions.
+    positions. ``split_groups``: heads that share keys and values read them separately. Raises ModelError for a network
+    whose stream is no sum, or that has no embeddings of positions.
     """
     if problem := refusal(adapter):
         raise ModelError(f"{adapter.name} has no graph of edges: {problem}")
@@ -34,7 +36,7 @@ def graph_of(
     return Graph(
         n_layers=shape.n_layers,
         n_heads=shape.n_heads,
-        n_kv_heads=shape.n_kv_heads,
+        n_kv_heads=shape.n_heads if split_groups else shape.n_kv_heads,
         has_mlp=shape.has_mlp,
         parallel=family.parallel,
         split_qkv=split_qkv,

@@ -48,18 +48,20 @@ class Sight:
 class Parts:
     """The nodes of the network of ``adapter`` as functions; raises ModelError where heads or MLPs do not add."""
 
-    def __init__(self, adapter: DecoderAdapter) -> None:
+    def __init__(self, adapter: DecoderAdapter, n_kv_heads: int | None = None) -> None:
+        """``n_kv_heads``: as many keys and values as are told apart, where it is not the network's own number."""
         if problem := refusal(adapter):
             raise ModelError(f"{adapter.name} has no graph of edges: {problem}")
         self.adapter, self.family, self.shape = adapter, adapter.family, adapter.shape
         self.blocks = adapter.blocks
+        self._copies = (n_kv_heads or self.shape.n_kv_heads) // self.shape.n_kv_heads
         self._projections = dict[tuple[str, int], Projection]()
         self._outputs = [output(adapter, layer) for layer in range(self.shape.n_layers)]  # refused now, if at all
 
     def project(self, which: str, layer: int) -> Projection:
         """The projection of "q", "k" or "v"."""
         if (which, layer) not in self._projections:
-            self._projections[which, layer] = projection(self.adapter, which, layer)
+            self._projections[which, layer] = projection(self.adapter, which, layer, self._copies)
         return self._projections[which, layer]
 
     def output(self, layer: int) -> tuple[Tensor, Tensor | None]:

@@ -27,13 +27,16 @@ class Projection:
         return y if self.bias is None else y + self.bias[heads][:, None, None]
 
 
-def projection(adapter: DecoderAdapter, which: str, layer: int) -> Projection:
-    """The weights of "q", "k" or "v"; raises ModelError for a projection that is no linear map."""
+def projection(adapter: DecoderAdapter, which: str, layer: int, copies: int = 1) -> Projection:
+    """The weights of "q", "k" or "v", of keys and values ``copies`` of each; raises ModelError for no linear map."""
     tap = adapter.tap(Site(which, layer))
     assert isinstance(tap, Direct)
     linear, heads = checked(tap.module), tap.heads or 1
     bias = None if linear.bias is None else _columns(linear.bias.detach(), tap.columns, heads)
-    return Projection(_columns(matrix(linear), tap.columns, heads).movedim(-2, 0), bias)
+    weight = _columns(matrix(linear), tap.columns, heads).movedim(-2, 0)
+    if which == "q" or copies == 1:
+        return Projection(weight, bias)
+    return Projection(weight.repeat_interleave(copies, 0), None if bias is None else bias.repeat_interleave(copies, 0))
 
 
 def output(adapter: DecoderAdapter, layer: int) -> tuple[Float[Tensor, "head d_head d_model"], Tensor | None]:

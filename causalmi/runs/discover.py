@@ -42,7 +42,9 @@ class Judging:
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "Judging":
         """The same from names with commas between; raises SpecError for tests or controls that there are not."""
-        tests, controls = (tuple(x for x in given[key].split(",") if x) for key in ("tests", "controls"))
+        tests, controls = (
+            tuple(x.strip() for x in given[key].split(",") if x.strip()) for key in ("tests", "controls")
+        )
         by = cls(TESTS if tests == ("all",) else tests, controls, given["n_random"])
         Rule(tests=by.tests, controls=by.controls, n_random=by.n_random)
         return by

@@ -1,6 +1,6 @@
 """Which edges carry the computation? A circuit: a set of edges of a network's graph (Conmy et al. 2023)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
@@ -56,6 +56,14 @@ class Circuit:
         """No edges: all are ablated."""
         return cls(graph, frozenset())
 
+    def __iter__(self) -> Iterator[Edge]:
+        """The edges, in the graph's order."""
+        return iter(self.graph.named(self.array))
+
+    def __contains__(self, edge: object) -> bool:
+        """Whether ``edge`` is in the circuit."""
+        return edge in self.edges
+
     @cached_property
     def array(self) -> Bools:
         """True for edges in the circuit: bool [class, receiver, sender], not to be written to."""
@@ -85,7 +93,11 @@ class Circuit:
         return float(self.array.sum(axis=(0, 1)) @ sender_parts(self.graph)) / max(1, self.graph.neurons)
 
     def pruned(self) -> "Circuit":
-        """The edges that are on a path of the circuit from an input to the logits; the others change nothing there."""
+        """The edges that are on a path of the circuit from an input to the logits.
+
+        The others change nothing where all senders are ablated by one other input, such as each pair's source. Under
+        zero, means and donors of their own, a node that reads only ablated values still computes something.
+        """
         return Circuit.of(self.graph, graph_paths.on_paths(self.graph, self.array))
 
     def complement(self) -> "Circuit":

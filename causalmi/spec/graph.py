@@ -58,7 +58,9 @@ class Graph:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n_kv_heads", self.n_kv_heads or self.n_heads)
-        object.__setattr__(self, "positions", tuple(self.positions))
+        given: object = self.positions
+        names = (given,) if isinstance(given, str) else tuple(self.positions)  # a name, not its letters
+        object.__setattr__(self, "positions", names)
         if problems := self._problems():
             raise SpecError("Graph", problems)
 
@@ -167,6 +169,8 @@ class Graph:
             problems.append(f"inputs is {self.inputs!r}, it must be one of {', '.join(map(repr, INPUTS))}")
         if self.neurons < 0 or (self.neurons and not self.has_mlp):
             problems.append(f"neurons is {self.neurons!r}; give the number of each MLP's, or 0 for whole MLPs")
+        if bad := [name for name in self.positions if not isinstance(name, str)]:
+            problems.append(f"positions has {bad[0]!r}; give names: '0', '-1', a span of the prompt, or 'rest'")
         if len(set(self.positions)) < len(self.positions):
             problems.append(f"positions has a name twice: {', '.join(self.positions)}")
         return problems

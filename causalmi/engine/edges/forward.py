@@ -47,9 +47,9 @@ class Forward:
         for layer in range(scene.graph.n_layers):
             self.streams.append(stream.detach())
             stream = self._block(layer, stream)
-        if point is None:
-            scene.agrees(self.streams)
         self.final, self.read = stream.detach(), stream[scene.every, scene.at]
+        if point is None:
+            scene.agrees([*self.streams, self.final])
         self.leaves.append(self.read)
 
     @cached_property

@@ -26,6 +26,8 @@ class Slopes:
 
     def __init__(self, scene: Scene, loss: Loss, point: Point | None = None) -> None:
         self.scene, self.parts = scene, scene.parts
+        if torch.is_inference_mode_enabled():
+            raise DataError("gradients are off in torch.inference_mode(); call this outside of it")
         with torch.enable_grad(), evaluating(self.parts.adapter.module):
             done = Forward(scene, point)
             value = loss(self.parts.tail(done.read))

@@ -66,14 +66,15 @@ class Scene:
         return self.parts.write(layer, self.replaced[Site("z", layer)].permute(2, 0, 1, 3))
 
     def agrees(self, streams: list[Tensor]) -> None:
-        """Raises ModelError unless the ``streams`` that enter the blocks are those of the network itself."""
-        for layer, (ours, call) in enumerate(zip(streams, self.tape.calls, strict=True)):
-            some = ours[: len(call.hidden)]
-            off = (some - call.hidden).abs().amax(-1) * self.real[: len(some)]
-            if not float(off.max()) <= TOLERANCE.get(ours.dtype, 0.05) * max(1.0, float(call.hidden.abs().max())):
+        """Raises ModelError unless the ``streams`` that enter the blocks, and the last, are those of the network."""
+        theirs = [*(call.hidden for call in self.tape.calls), self.tape.final]
+        for layer, (ours, own) in enumerate(zip(streams, theirs, strict=True)):
+            some, real = ours[: len(own)], self.real[: len(own)]
+            off = (some - own).abs().amax(-1) / own.abs().amax(-1).clamp(min=1) * real
+            if not float(off.max()) <= TOLERANCE.get(ours.dtype, 0.05):
                 raise ModelError(
-                    f"{self.parts.adapter.name} computes other numbers than the sum of its heads and MLPs from layer "
-                    f"{layer} on (by {float(off.max()):.1e}); are there hooks or changed modules inside its blocks?"
+                    f"{self.parts.adapter.name} computes other numbers than the sum of its heads and MLPs after "
+                    f"{layer} layers (by {float(off.max()):.1e}); are there hooks or changed modules inside its blocks?"
                 )
 
 

@@ -107,7 +107,7 @@ class Walk:
         """Of each sender whether a kept edge leads from it towards the logits."""
         if self.removed.requires_grad:
             return [True] * len(self.graph.senders)
-        kept = (self.removed.cpu().numpy() < 1).any(0) & self.graph.exists[0]
+        kept = (self.removed < 1).cpu().numpy().any(0) & self.graph.exists[0]
         live = kept[-1].copy()
         for receiver in range(len(kept) - 2, -1, -1):
             if live[list(self.wiring.nodes[receiver])].any():

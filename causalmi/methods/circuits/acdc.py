@@ -43,7 +43,8 @@ class ACDC:
     at_once: int | None = None
 
     def __post_init__(self) -> None:
-        problems = [] if np.isfinite(self.threshold) else [f"threshold is {self.threshold!r}; give a number"]
+        number = isinstance(self.threshold, int | float) and not isinstance(self.threshold, bool)
+        problems = [] if number and np.isfinite(self.threshold) else [f"threshold is {self.threshold!r}; give a number"]
         if self.senders not in ("latest", "earliest", "random"):
             problems.append(f"senders is {self.senders!r}; give 'latest', 'earliest' or 'random'")
         if self.heads not in ("high", "low", "random"):

@@ -65,7 +65,7 @@ def fingerprint(problem: Problem, method: ACDC, start: Bools) -> str:
     pairs, metric = problem.pairs, problem.metric
     settings: dict[str, Any] = {
         "graph": repr(problem.graph),
-        "metric": [metric.name, metric.better, getattr(metric.function, "__qualname__", "")],
+        "metric": [metric.name, metric.better, code_of(metric.function)],
         "ablation": repr(problem.ablation),
         "seed": problem.seed,
         "method": [method.threshold, method.absolute, method.senders, method.heads],
@@ -79,6 +79,26 @@ def fingerprint(problem: Problem, method: ACDC, start: Bools) -> str:
     for name, weight in problem.model.module.state_dict().items():
         _add(digest, name, weight)
     return digest.hexdigest()
+
+
+def code_of(function: Any) -> str:
+    """What a function does, as far as its code, constants, defaults and what it closes over tell."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return f"{type(function).__qualname__} {getattr(function, '__dict__', function)!r}"
+    inner = [
+        code_of(cell.cell_contents) if callable(cell.cell_contents) else repr(cell.cell_contents)
+        for cell in function.__closure__ or ()
+    ]
+    return repr(
+        (
+            code.co_code.hex(),
+            [c for c in code.co_consts if not hasattr(c, "co_code")],
+            code.co_names,
+            function.__defaults__,
+            inner,
+        )
+    )
 
 
 def _decision(p: int, r: int, s: int, kept: bool, effect: float | None) -> Decision:

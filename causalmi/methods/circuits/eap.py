@@ -17,9 +17,11 @@ from causalmi.engine.edges.forward import Outputs, Point
 from causalmi.engine.edges.linear import Slopes
 from causalmi.engine.edges.scene import Scene
 from causalmi.engine.edges.senders import Senders
+from causalmi.engine.metrics import METRICS
 from causalmi.errors import DataError, SpecError
+from causalmi.methods.circuits.moments import Moments
 from causalmi.methods.circuits.problem import Batch, Problem, Progress, silent
-from causalmi.methods.circuits.scores import Moments, PerExample
+from causalmi.methods.circuits.scores import PerExample
 from causalmi.spec.site import Site
 
 RULES = {"left": 0.0, "midpoint": 0.5, "right": 1.0}
@@ -80,13 +82,23 @@ class EAPIG(PerExample):
     rule: Literal["left", "midpoint", "right"] = "left"
 
     def __post_init__(self) -> None:
-        problems = [] if self.steps >= 1 else [f"steps is {self.steps!r}, it must be at least 1"]
+        problems = (
+            []
+            if type(self.steps) is int and self.steps >= 1
+            else [f"steps is {self.steps!r}, it must be a whole number from 1"]
+        )
         if self.path not in ("inputs", "activations"):
             problems.append(f"path is {self.path!r}, it must be 'inputs' or 'activations'")
         if self.rule not in RULES:
             problems.append(f"rule is {self.rule!r}, it must be one of {', '.join(map(repr, RULES))}")
         if problems:
             raise SpecError("EAPIG", problems)
+
+    def moments(self, problem: Problem, progress: Progress = silent) -> Moments:
+        """Sums over examples; raises DataError where the only point is a minimum of the metric."""
+        if min(shares(self.steps, self.rule)) == 1:
+            refuse_at_minimum(self, problem)
+        return super().moments(problem, progress)
 
     def examples(self, batch: Batch, problem: Problem) -> Tensor:
         """[b, class, receiver, sender]; raises SpecError for activations of single neurons."""
@@ -132,3 +144,26 @@ def refuse_at_minimum(method: object, problem: Problem) -> None:
             "derivative is 0 for every edge; use EAPIG(), CleanCorrupted() or ExactPatching(), or another metric, "
             "such as 'logit_diff'"
         )
+    if METRICS.get(problem.metric.name) is not problem.metric and _flat(problem):
+        raise DataError(
+            f"{method} takes the derivative of {problem.metric.name!r} on the clean run, and it is next to 0, as at "
+            "a minimum; use EAPIG(), CleanCorrupted() or ExactPatching(), or another metric"
+        )
+
+
+def _flat(problem: Problem) -> bool:
+    """Whether a metric that nothing is known of has next to no derivative at the clean logits, but has elsewhere."""
+    batch = problem.batch(slice(0, min(len(problem.pairs), problem.batch_size)))
+    clean = batch.net.clean_logits
+    here, elsewhere = (_steepness(batch, logits) for logits in (clean, clean.roll(1, dims=-1)))
+    return here <= 1e-4 * elsewhere
+
+
+def _steepness(batch: Batch, logits: Tensor) -> float:
+    with torch.enable_grad():
+        x = logits.detach().clone().requires_grad_()
+        value = batch.loss(x)
+        if not value.requires_grad:
+            return 1.0  # refused where it is used, with another reason
+        (found,) = torch.autograd.grad(value.sum(), x)
+    return float(found.abs().max())

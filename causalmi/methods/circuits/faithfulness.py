@@ -67,7 +67,7 @@ def decided(case: Case, finding: CircuitFinding, beside: list[CircuitFinding]) -
 
 
 def _verdict(case: Case, finding: CircuitFinding, beside: list[CircuitFinding]) -> tuple[Verdict, str]:
-    by_rule, rule = within(case.how.rule, finding.estimate), case.how.rule
+    by_rule = within(case.how.rule, finding.estimate)
     if case.sign < 0:
         return "uninformative", "; the network does worse than with every edge ablated: choose another metric or task"
     if by_rule in ("rejected", "uninformative"):
@@ -75,7 +75,7 @@ def _verdict(case: Case, finding: CircuitFinding, beside: list[CircuitFinding]) 
     if not any(isinstance(x, Estimate) for c in beside for x in c.controls.values()):
         return "uninformative", "; no random circuit could be had to compare it with"
     had = [c for c in beside if c.estimate is not None]
-    if alike := [c for c in had if rule.low <= c.details.get("median", np.inf) <= rule.high]:
+    if alike := [c for c in had if c.details.get("inside", 0) > 0.5]:
         return "uninformative", f"; most random circuits ({alike[0].name}) do as well, so it could not have failed"
     if not_beaten := [c.name for c in had if c.verdict != "supported"]:
         return "inconclusive", f"; random circuits are not beaten ({', '.join(not_beaten)})"

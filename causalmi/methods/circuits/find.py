@@ -1,5 +1,6 @@
 """Which circuit carries a behaviour? Search, selection and judgement, each on pairs of its own."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 from causalmi.data.pairs import CounterfactualPairs
 from causalmi.engine.load import load_model
 from causalmi.engine.model import Model
-from causalmi.errors import DataError, SpecError
+from causalmi.errors import CausalmiWarning, DataError, SpecError
 from causalmi.methods.circuits.acdc import ACDC, Decision
 from causalmi.methods.circuits.checkpoint import Checkpoint
 from causalmi.methods.circuits.found import CircuitResult
@@ -34,7 +35,7 @@ def find_circuit(  # noqa: PLR0913  (the public call)
     model: Any,
     pairs: CounterfactualPairs,
     *,
-    metric: Any = "kl",
+    metric: Any = "logit_diff",
     method: ACDC | Scorer,
     select: Selection | Smallest | None = None,
     ablation: Any = None,
@@ -52,8 +53,9 @@ def find_circuit(  # noqa: PLR0913  (the public call)
     or Smallest(faithfulness) of circuits of growing size. ``among`` leaves the search only the edges of a circuit.
     ``split``: the shares of pairs to search on, to select on (used by Smallest alone, else judged on as well), and to
     judge on, by base; None searches and judges on all. ``checkpoint``: a file from which an interrupted ACDC goes on to
-    the identical circuit. ``metric``, ``ablation``, ``graph`` are those of :func:`edge_scores`. Raises SpecError,
-    DataError, ModelError or UsageError before any run.
+    the identical circuit. ACDC keeps what every sender adds on all pairs in memory, whatever the ``batch_size``.
+    ``metric``, ``ablation``, ``graph`` are those of :func:`edge_scores`. Raises SpecError, DataError, ModelError or
+    UsageError before any run.
 
     Conmy et al. 2023; Syed et al. 2023; Hanna et al. 2024.
     """
@@ -69,6 +71,13 @@ def find_circuit(  # noqa: PLR0913  (the public call)
         found = _searched(problem, method, among, checkpoint, progress)
     else:
         found = _scored(problem, method, select, others[0] or problem, progress)
+    if not len(found["circuit"]) and isinstance(method, Scorer):
+        warnings.warn(
+            f"{select} leaves no edge on a path from an input to the logits; take more edges, or Greedy(n), which "
+            "grows one connected circuit",
+            CausalmiWarning,
+            stacklevel=2,
+        )
     judge = others[1] or problem
     every = judge.graph.exists
     losses = judge.losses([found["circuit"].array, every, ~every])
@@ -86,7 +95,7 @@ def find_circuit(  # noqa: PLR0913  (the public call)
 def faithfulness(losses: Floats, problem: Problem) -> Estimate | None:
     """(L(none) - L(circuit)) / (L(none) - L(all)) of mean losses [circuit, all, none; n], with Fieller's interval."""
     circuit, whole, none = losses
-    if len(np.unique(problem.clusters)) < 2:
+    if len(np.unique(problem.clusters)) < 2 or abs((none - whole).mean()) <= problem.noise:
         return None
     return ratio(none - circuit, none - whole, problem.clusters)
 

@@ -15,8 +15,9 @@ from causalmi.engine.edges.contract import changes
 from causalmi.engine.edges.forward import Forward, Outputs
 from causalmi.engine.edges.scene import Scene
 from causalmi.engine.edges.senders import Neurons, Senders, Whole
+from causalmi.methods.circuits.moments import Moments
 from causalmi.methods.circuits.problem import Batch, Problem, Progress, silent
-from causalmi.methods.circuits.scores import Moments, PerExample, Scorer
+from causalmi.methods.circuits.scores import PerExample, Scorer
 from causalmi.models.places import matrix
 from causalmi.rng import stream
 

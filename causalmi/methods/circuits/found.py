@@ -43,7 +43,7 @@ class CircuitResult:
         where = "the pairs searched on" if self.held_out is None else f"{len(self.held_out)} pairs held out"
         how = "not defined, for ablating all edges does not clearly change the metric"
         f = how if self.faithfulness is None else str(self.faithfulness)
-        return f"{self.settings['method']} keeps {size}; faithfulness on {where}: {f}"
+        return f"{self.settings['method']} keeps {size}; faithfulness in {self.settings['metric']} on {where}: {f}"
 
     def __repr__(self) -> str:
         return f"<CircuitResult: {self}>"

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from causalmi.errors import SpecError
 from causalmi.methods.circuits.eap import refuse_at_minimum
+from causalmi.methods.circuits.moments import Moments, Tally
 from causalmi.methods.circuits.nodes import AtPStar, NodeScorer, node_names
 from causalmi.methods.circuits.problem import Problem, Progress, silent
-from causalmi.methods.circuits.scores import Moments, checked
 from causalmi.spec.graph import Graph
 from causalmi.stats.means import Floats
 
@@ -29,13 +30,17 @@ def node_scores(  # noqa: PLR0913  (the public call)
     """The score of every node: the estimated effect L(node ablated) - L(clean), L the metric as a loss.
 
     Nodes are the senders, and queries, keys (of a group) and values of heads, "ablated" when all they read is. Returns
-    node, (position), score, and low and high, a normal interval over examples; ``frame.attrs`` has graph, method,
+    node, (position), score, and low and high, a t interval over bases; ``frame.attrs`` has graph, method,
     metric, ablation, n. Raises SpecError, DataError or ModelError.
     """
+    if not isinstance(method, NodeScorer):
+        raise SpecError(
+            "node_scores", [f"method is {method!r}, which scores no nodes; give AtPStar(), AtP() or HISP()"]
+        )
     problem = Problem.of(model, pairs, metric=metric, ablation=ablation, graph=graph, seed=seed, batch_size=batch_size)
     refuse_at_minimum(method, problem)
     moments = _moments(problem, method, progress)
-    half = np.full(moments.mean.shape, np.nan) if moments.error is None else _normal(level) * moments.error
+    half = moments.half(level)
     frame = _table(problem.graph, {"score": moments.mean, "low": moments.mean - half, "high": moments.mean + half})
     frame.attrs = {"graph": problem.graph, "method": str(method), "metric": problem.metric.name}
     frame.attrs |= {"ablation": str(problem.ablation), "n": moments.n}
@@ -43,14 +48,11 @@ def node_scores(  # noqa: PLR0913  (the public call)
 
 
 def _moments(problem: Problem, method: NodeScorer, progress: Progress) -> Moments:
-    shape = (problem.graph.shape[0], len(node_names(problem.graph)))
-    total, square = np.zeros(shape), np.zeros(shape)
+    tally = Tally(problem.clusters, (problem.graph.shape[0], len(node_names(problem.graph))))
     for batch in problem.batches():
-        scores = method.nodes(batch, problem).detach().double()
-        total += scores.sum(0).cpu().numpy()
-        square += scores.square().sum(0).cpu().numpy()
+        tally.add(batch.rows, method.nodes(batch, problem))
         progress(str(method), batch.rows.stop, len(problem.pairs))
-    return checked(Moments(total, square, len(problem.pairs)), method)
+    return tally.moments(method)
 
 
 def _table(graph: Graph, columns: dict[str, Floats]) -> pd.DataFrame:
@@ -59,9 +61,3 @@ def _table(graph: Graph, columns: dict[str, Floats]) -> pd.DataFrame:
     if graph.positions:
         frame["position"] = np.repeat(np.array(at), len(names))
     return frame.assign(**{name: values.ravel() for name, values in columns.items()})
-
-
-def _normal(level: float) -> float:
-    from scipy.stats import norm
-
-    return float(norm.ppf(0.5 + level / 2))

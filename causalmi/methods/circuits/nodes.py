@@ -12,10 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from causalmi.methods.circuits.eap import refuse_at_minimum
+from causalmi.methods.circuits.moments import Moments
 from causalmi.methods.circuits.node_changes import NodeChanges
 from causalmi.methods.circuits.node_run import NodeRun
 from causalmi.methods.circuits.problem import Batch, Problem, Progress, silent
-from causalmi.methods.circuits.scores import Moments, PerExample
+from causalmi.methods.circuits.scores import PerExample
 from causalmi.spec.graph import Graph
 
 

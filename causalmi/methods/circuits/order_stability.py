@@ -30,7 +30,7 @@ def order_stability(  # noqa: PLR0913  (the public call: which search, of which 
     method: ACDC,
     orders: Sequence[tuple[str, str]] = ORDERS,
     n: int = 4,
-    metric: Any = "kl",
+    metric: Any = "logit_diff",
     ablation: Any = None,
     graph: Graph | None = None,
     seed: int = 0,

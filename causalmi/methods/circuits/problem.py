@@ -81,7 +81,7 @@ class Problem:
         model: Any,
         pairs: Any,
         *,
-        metric: Any = "kl",
+        metric: Any = "logit_diff",
         ablation: Any = None,
         graph: Graph | None = None,
         direction: Literal["ablate", "restore"] = "ablate",
@@ -95,16 +95,23 @@ class Problem:
         pairs, how = pairs_of(model, pairs), metric_of(metric)
         how.check(target_of(pairs))
         rule = Sources() if ablation is None else ablation_of(ablation)
+        if isinstance(rule, Sources) and torch.equal(pairs.base.values, pairs.source.values):
+            raise DataError("every source is its own base, so ablating changes nothing; give sources that differ")
         if direction not in ("ablate", "restore"):
             raise SpecError("direction", [f"it is {direction!r}, it must be 'ablate' or 'restore'"])
         if direction == "restore" and not isinstance(rule, Sources):
             raise SpecError("direction", ["only sources of pairs can be restored into; use Resample(share='paired')"])
-        if batch_size is not None and batch_size < 1:
+        if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
             raise DataError(f"batch_size is {batch_size!r}; give at least 1, or None")
         size = batch_size or max(1, NUMBERS // numbers(graph, model, pairs))
         made = cls(model, pairs, graph, how, rule, direction == "restore", seed, min(size, len(pairs)))
         made._where(pairs.source if made.restore else pairs.base)  # refused now rather than in the middle
         return made
+
+    @property
+    def noise(self) -> float:
+        """Mean losses that differ by no more than this do not differ: rounding of the logits."""
+        return 10 * torch.finfo(next(self.model.module.parameters()).dtype).eps
 
     @cached_property
     def clusters(self) -> NDArray[np.int64]:
@@ -127,7 +134,9 @@ class Problem:
         target = target_of(self.pairs).rows(rows)
         net = EdgeNet(self._scene(rows), restore=self.restore)
         target = target.to(net.scene.start.device)
-        if "clean" in self.metric.needs or self.metric.name not in METRICS:  # a run that not all searches need
+        if (
+            "clean" in self.metric.needs or METRICS.get(self.metric.name) is not self.metric
+        ):  # a run that not all searches need
             target = replace(target, clean=net.clean_logits)
         made = Batch(rows, net, self.metric, target)
         if rows == slice(0, len(self.pairs)):
@@ -171,7 +180,7 @@ class Problem:
 
     @cached_property
     def _parts(self) -> Parts:
-        return Parts(self.model.adapter)  # type: ignore[arg-type]
+        return Parts(self.model.adapter, self.graph.n_kv_heads)  # type: ignore[arg-type]
 
     @cached_property
     def _replacement(self) -> Replacement:

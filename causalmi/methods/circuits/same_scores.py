@@ -46,7 +46,8 @@ def equivalence(case: Case) -> list[Measured]:
     The tests of signs have one d for each base, of which rounding is a tie. A divergence from the network is never
     below it, so its signs say nothing.
     """
-    d = case.settled(case.full - case.own)
+    better = -1 if case.problem.metric.better == "lower" else 1  # losses are kept, and d is of the metric
+    d = better * case.settled(case.full - case.own)
     if case.problem.metric.floor:
         said = f"{case.problem.metric.name} is at its best on the network, so every difference has one sign"
         names = ("equivalence[signs]", "non-equivalence[signs]")
@@ -86,7 +87,8 @@ def _of_mean(case: Case, d: Floats) -> Measured:
     e, most = mean(d, case.clusters, level=0.9), float(margin.mean())
     return Measured(
         name="equivalence[mean]",
-        said=f"m(C) - m(full) is {e:.3g} on the mean; the margin is {most:.3g}",
+        said=f"m(C) - m(full) is {e:.3g} on the mean; the margin, {case.how.rule.gap:g} of what ablating all edges "
+        f"changes, is {most:.3g}",
         estimate=e,
         p=p,
         otherwise="rejected" if e.low > most or e.high < -most else "inconclusive",

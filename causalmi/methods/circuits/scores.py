@@ -1,43 +1,15 @@
 """How much does each edge matter? One meaning for every method: the estimated effect of ablating it on a loss."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 from torch import Tensor
 
-from causalmi.errors import ModelError, SpecError
+from causalmi.errors import SpecError
+from causalmi.methods.circuits.moments import Moments, Tally
 from causalmi.methods.circuits.problem import Batch, Problem, Progress, silent
 from causalmi.spec.graph import Graph
-from causalmi.stats.means import Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Moments:
-    """Sums over ``n`` examples of their scores and of the squares, float64 [class, receiver, sender].
-
-    ``square`` is None for a method whose scores are of all examples together.
-    """
-
-    total: Floats
-    square: Floats | None
-    n: int
-
-    @property
-    def mean(self) -> Floats:
-        """The scores."""
-        return self.total / self.n
-
-    @property
-    def error(self) -> Floats | None:
-        """Their standard errors, of independent examples; None where there are no scores of examples."""
-        if self.square is None or self.n < 2:
-            return None
-        spread = np.maximum(self.square / self.n - self.mean**2, 0) / (self.n - 1)
-        return np.sqrt(spread)
 
 
 class Scorer(ABC):
@@ -60,20 +32,11 @@ class PerExample(Scorer):
         if problem.restore:
             raise SpecError(str(self), ["it estimates what ablating an edge does; use direction='ablate'"])
         exists, n = problem.graph.exists, len(problem.pairs)
-        total, square = np.zeros(exists.shape), np.zeros(exists.shape)
+        tally = Tally(problem.clusters, exists.shape)
         for batch in problem.batches():
-            scores = self.examples(batch, problem).detach().double()
-            total += scores.sum(0).cpu().numpy()
-            square += scores.square().sum(0).cpu().numpy()
+            tally.add(batch.rows, self.examples(batch, problem))
             progress(str(self), batch.rows.stop, n)
-        return checked(Moments(total * exists, square * exists, n), self)
-
-
-def checked(moments: Moments, method: object) -> Moments:
-    """The ``moments`` if they are finite; raises ModelError."""
-    if not np.isfinite(moments.total).all():
-        raise ModelError(f"{method} gives scores that are not finite; try float32 or float64, or another metric")
-    return moments
+        return tally.moments(self)
 
 
 def edge_scores(  # noqa: PLR0913  (the public call)
@@ -95,9 +58,13 @@ def edge_scores(  # noqa: PLR0913  (the public call)
     it. ``ablation`` None takes the sender's value from each pair's own source; Zero(), Mean(), MeanPositional(),
     Resample(...) and Optimal() are the others. ``graph``: that of `causalmi.graph_of`, for separate embeddings,
     neurons or positions. Returns a row for each edge in the graph's order: sender, receiver, (position), score, and low
-    and high, a normal interval over examples where the method has scores of examples, else NaN.
+    and high, a t interval over bases where the method has scores of examples, else NaN.
     ``frame.attrs`` has graph, method, metric, ablation, n. Raises SpecError, DataError or ModelError.
     """
+    if not isinstance(method, Scorer):
+        raise SpecError(
+            "edge_scores", [f"method is {method!r}, which gives no scores; give EAPIG() or another that does"]
+        )
     problem = Problem.of(model, pairs, metric=metric, ablation=ablation, graph=graph, seed=seed, batch_size=batch_size)
     return framed(problem, method, method.moments(problem, progress), level)
 
@@ -105,8 +72,7 @@ def edge_scores(  # noqa: PLR0913  (the public call)
 def framed(problem: Problem, method: Scorer, moments: Moments, level: float = 0.95) -> pd.DataFrame:
     """The table of :func:`edge_scores`."""
     graph, exists = problem.graph, problem.graph.exists
-    score, error = moments.mean[exists], moments.error
-    half = np.full(len(score), np.nan) if error is None else ndtri(0.5 + level / 2) * error[exists]
+    score, half = moments.mean[exists], moments.half(level)[exists]
     edges = graph.edges
     columns: dict[str, Any] = {"sender": [e.sender for e in edges], "receiver": [e.receiver for e in edges]}
     if graph.positions:

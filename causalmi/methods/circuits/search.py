@@ -38,6 +38,7 @@ class Search:
     cost: Cost = field(default_factory=Cost)
     baseline: float = 0.0
     _parts: list[Incremental] = field(default_factory=list)
+    _equal: float = 0.0  # nearer to the threshold than this, an effect that was decided alone is equal to it
     _eps: float = 0.0
 
     @classmethod
@@ -99,7 +100,7 @@ class Search:
             place = (p, receiver, s)
             if self._distance(effect) <= self.rounding(loss):
                 effect = self._alone(place)
-            keeps = self.method.keeps(effect) or self._distance(effect) <= self.rounding(loss) * TIE / ULPS
+            keeps = self.method.keeps(effect) or self._distance(effect) <= self._equal
             self.decisions.append(Decision(place, keeps, effect))
             if keeps:
                 break
@@ -126,7 +127,10 @@ class Search:
         self.cost.alone += 1
         without = self.kept.copy()
         without[place] = False
-        before, after = self.problem.losses([self.kept, without]).mean(1)
+        losses = self.problem.losses([self.kept, without])
+        before, after = losses.mean(1)
+        fine = min(self._eps, torch.finfo(torch.float32).eps)  # metrics are computed in float32 or better
+        self._equal = TIE * fine * float(np.abs(losses).mean())
         return float(after - before)
 
     def _whole(self) -> float:

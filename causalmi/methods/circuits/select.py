@@ -57,8 +57,8 @@ class Threshold(Selection):
     value: float
 
     def __post_init__(self) -> None:
-        if math.isnan(self.value):
-            raise SpecError("Threshold", ["value is NaN, which no score can reach"])
+        if not isinstance(self.value, int | float) or math.isnan(self.value):
+            raise SpecError("Threshold", [f"value is {self.value!r}; give a number"])
 
     def _choose(self, values: Floats, graph: Graph) -> Bools:
         return (values >= self.value) & graph.exists

@@ -17,10 +17,12 @@ GROWTH = 1.25
 
 @dataclass(frozen=True)
 class Smallest:
-    """The smallest circuit of the best-scored edges that is faithful on pairs of its own to at least ``faithfulness``.
+    """The smallest circuit of the best-scored edges that is faithful on pairs of its own: f >= ``faithfulness`` = a.
+
+    Beyond 2 - a it is as far from the network on the other side, and not taken.
 
     Sizes grow by a quarter; of each the top edges (``greedy``: from the logits up), by size of their score with
-    ``absolute``. With none faithful enough the most faithful one. Raises SpecError for a number that is not above 0.
+    ``absolute``. With none faithful enough the one nearest to 1. Raises SpecError for a number not between 0 and 1.
     """
 
     faithfulness: float = 0.9
@@ -28,8 +30,10 @@ class Smallest:
     absolute: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 < self.faithfulness < np.inf:
-            raise SpecError("Smallest", [f"faithfulness is {self.faithfulness!r}; give a number above 0, such as 0.9"])
+        if not 0 < self.faithfulness < 1:
+            raise SpecError(
+                "Smallest", [f"faithfulness is {self.faithfulness!r}; give a number from 0 to 1, such as 0.9"]
+            )
 
     def choose(self, scores: Any, problem: Problem, progress: Progress = silent) -> tuple[Circuit, pd.DataFrame]:
         """The circuit, and a row for each that was tried: edges, faithfulness, low, high."""
@@ -45,11 +49,11 @@ class Smallest:
             rows.append((len(circuit), float(value), *ends))
             circuits.append(circuit)
             progress("sizes", n, len(problem.graph.edges))
-            if value >= self.faithfulness:
+            if abs(1 - value) <= 1 - self.faithfulness:
                 break
         tried = pd.DataFrame(rows, columns=["edges", "faithfulness", "low", "high"])
-        best = int(tried["faithfulness"].fillna(-np.inf).argmax())
-        return circuits[-1 if rows[-1][1] >= self.faithfulness else best], tried
+        best = int((tried["faithfulness"] - 1).abs().fillna(np.inf).argmin())
+        return circuits[best], tried
 
 
 def sizes(edges: int) -> list[int]:

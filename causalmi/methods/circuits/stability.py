@@ -9,8 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from causalmi.errors import DataError, SpecError
+from causalmi.methods.circuits.moments import Moments, checked
 from causalmi.methods.circuits.problem import Problem
-from causalmi.methods.circuits.scores import Moments, PerExample, Scorer, checked
+from causalmi.methods.circuits.scores import PerExample, Scorer
 from causalmi.methods.circuits.select import Selection
 from causalmi.results.circuit_stability import StabilityResult
 from causalmi.rng import stream

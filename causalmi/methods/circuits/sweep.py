@@ -24,7 +24,7 @@ def threshold_sweep(  # noqa: PLR0913  (the public call)
     *,
     method: ACDC,
     thresholds: Sequence[float],
-    metric: Any = "kl",
+    metric: Any = "logit_diff",
     ablation: Any = None,
     graph: Graph | None = None,
     seed: int = 0,

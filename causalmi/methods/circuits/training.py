@@ -14,8 +14,9 @@ from torch import Tensor
 
 from causalmi.errors import DataError, ModelError, SpecError
 from causalmi.methods.circuits.hard_concrete import kept, sampled, uniform
+from causalmi.methods.circuits.moments import Moments, checked
 from causalmi.methods.circuits.problem import Problem, Progress, silent
-from causalmi.methods.circuits.scores import Moments, Scorer, checked
+from causalmi.methods.circuits.scores import Scorer
 from causalmi.rng import torch_stream
 
 Logits = Float[Tensor, "class receiver sender"]
