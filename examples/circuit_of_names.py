@@ -1,6 +1,6 @@
 """Which edges of a language model find the indirect object? Scores of all edges, circuits of all sizes, a search.
 
-    python examples/circuit_of_names.py            SmolLM2-135M, all 70,651 edges; half an hour on one core
+    python examples/circuit_of_names.py            SmolLM2-135M, all 70,651 edges; ten to twenty minutes
     python examples/circuit_of_names.py 8 200      fewer pairs, a search of fewer edges
 
 "When Mary and John went to the market, John gave a ticket to" is continued by " Mary"; where a third name takes the

@@ -82,13 +82,13 @@ def test_too_few_random_circuits_do_not_support() -> None:
 def test_the_control_is_the_rank_among_random_circuits() -> None:
     found = judged(additive(SHARES), TRUE[:2], "faithfulness", n_random=50)
     table = found.frames["random"]
-    assert found["above random[layer]"].verdict == "uninformative"  # of these there are next to no others
-    for kind in ("walk", "uniform"):
+    assert found["above random[walk]"].verdict == "uninformative"  # of paths of this size there are next to no others
+    for kind in ("uniform", "layer"):
         f = table["faithfulness"][table["kind"] == kind].to_numpy()
         row = found[f"above random[{kind}]"]
         assert row.p == pytest.approx((1 + (np.abs(1 - f) <= 0.2 + 1e-9).sum()) / 51)
         assert row.estimate.value == pytest.approx(0.8 - f.mean())
-    assert (table["edges"][table["kind"] != "walk"] == 2).all() and (table["edges"] >= 2).all()
+    assert (table["edges"][table["kind"] != "walk"] == 2).all()
 
 
 def test_a_difference_by_rounding_is_a_tie() -> None:
