@@ -145,6 +145,6 @@ def test_batches_change_nothing_and_intervals_are_of_the_examples(method: PerExa
     each = found(method, problem).numpy()[:, problem.graph.exists]
     for frame in frames:
         np.testing.assert_allclose(frame["score"], each.mean(0), atol=1e-12)
-        np.testing.assert_allclose(
-            (frame["high"] - frame["low"]) / 2, 1.959963985 * each.std(0, ddof=1) / np.sqrt(3), atol=1e-9
-        )
+        student = 4.302652730  # of 3 examples, 2 degrees of freedom
+        half = student * each.std(0, ddof=1) / np.sqrt(3)
+        np.testing.assert_allclose((frame["high"] - frame["low"]) / 2, half, atol=1e-9)
