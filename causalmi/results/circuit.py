@@ -17,7 +17,8 @@ class CircuitFinding:
     """What one test of a circuit showed.
 
     ``estimate`` is its number with the interval, ``value`` the number alone where it has none. ``p_adjusted`` is
-    Holm's, over all p-values of the evaluation. ``details`` has what else the test found, in plain values.
+    Holm's, over all p-values but those of faithfulness and its controls, one claim whose p is the largest of theirs.
+    ``details`` has what else the test found, in plain values.
     """
 
     name: str
