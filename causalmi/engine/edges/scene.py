@@ -45,6 +45,7 @@ class Scene:
     at: Int[Tensor, " b"]
     real: Bool[Tensor, "b pos"]
     classes: Int[Tensor, "b pos"] | None = None
+    own: bool = True  # whether the tape is of these examples, and not of others of their length
 
     @cached_property
     def sights(self) -> tuple[Sight, ...]:
@@ -67,6 +68,8 @@ class Scene:
 
     def agrees(self, streams: list[Tensor]) -> None:
         """Raises ModelError unless the ``streams`` that enter the blocks, and the last, are those of the network."""
+        if not self.own:
+            return  # the batch that it is of was checked
         theirs = [*(call.hidden for call in self.tape.calls), self.tape.final]
         for layer, (ours, own) in enumerate(zip(streams, theirs, strict=True)):
             some, real = ours[: len(own)], self.real[: len(own)]
@@ -78,30 +81,34 @@ class Scene:
                 )
 
 
-def scene(
+def scene(  # noqa: PLR0913  (what a scene is made of)
     parts: Parts,
     graph: Graph,
     inputs: Inputs,
     replaced: Mapping[Site, Tensor],
     at: Tensor,
     classes: Tensor | None = None,
+    tapes: dict[int, Tape] | None = None,
 ) -> Scene:
     """Where any set of edges of ``inputs`` can be run from. Gradients flow to nothing in it.
 
-    How blocks are called is the same for all examples that have no padding, so one of them is run to see it.
+    How blocks are called is the same for all examples of one length that have no padding, so one of them is run to see
+    it, and kept in ``tapes``, by length, for batches to come.
     """
-    adapter = parts.adapter
-    alike = inputs.mask is None or bool(inputs.mask.all())
-    done = tape(adapter, inputs.rows(slice(0, 1)) if alike else inputs)
+    adapter, tapes = parts.adapter, {} if tapes is None else tapes
+    alike, length = inputs.mask is None or bool(inputs.mask.all()), inputs.values.shape[1]
+    known = tapes.get(length) if alike else None
+    done = known or tape(adapter, inputs.rows(slice(0, 1)) if alike else inputs)
+    if alike:
+        tapes[length] = done
     sites = sender_sites(graph)[: len(graph.inputs)]
     (found,) = read_only(adapter, make_plan(adapter, inputs, {}, sites, len(inputs), None))
     start = added(found, graph)
     values = {site: value.to(start) for site, value in replaced.items()}
     here = start.device
     mask = torch.ones(start.shape[1:3], dtype=torch.bool) if inputs.mask is None else inputs.mask
-    return Scene(
-        parts, graph, done, start, values, at.to(here), mask.to(here), None if classes is None else classes.to(here)
-    )
+    classes = None if classes is None else classes.to(here)
+    return Scene(parts, graph, done, start, values, at.to(here), mask.to(here), classes, own=known is None)
 
 
 def added(values: Mapping[Site, Tensor], graph: Graph) -> Float[Tensor, "input b pos d_model"]:

@@ -32,6 +32,7 @@ from causalmi.spec.graph import Graph
 from causalmi.stats.means import Floats
 
 NUMBERS = 2**27  # kept for a batch of examples, by default
+FEW = 15_000_000  # the same where each batch is done once: more are no faster on a CPU
 Progress = Callable[[str, int, int], None]
 
 
@@ -73,7 +74,9 @@ class Problem:
     restore: bool
     seed: int
     batch_size: int
+    asked: bool = False  # whether the batch size was asked for
     _kept: dict[int, Batch] = field(default_factory=dict, init=False, repr=False)
+    _tapes: dict[int, Any] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(  # noqa: PLR0913  (what every public call about circuits is given)
@@ -103,14 +106,14 @@ class Problem:
             raise SpecError("direction", ["only sources of pairs can be restored into; use Resample(share='paired')"])
         if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
             raise DataError(f"batch_size is {batch_size!r}; give at least 1, or None")
-        size = batch_size or max(1, NUMBERS // numbers(graph, model, pairs))
-        made = cls(model, pairs, graph, how, rule, direction == "restore", seed, min(size, len(pairs)))
+        size = min(len(pairs), batch_size or max(1, NUMBERS // numbers(graph, model, pairs)))
+        made = cls(model, pairs, graph, how, rule, direction == "restore", seed, size, batch_size is not None)
         made._where(pairs.source if made.restore else pairs.base)  # refused now rather than in the middle
         return made
 
     @property
     def noise(self) -> float:
-        """Mean losses that differ by no more than this do not differ: rounding of the logits."""
+        """Mean losses that differ by no more than this do not differ."""
         return 10 * torch.finfo(next(self.model.module.parameters()).dtype).eps
 
     @cached_property
@@ -123,8 +126,14 @@ class Problem:
         part = self.pairs.rows(index)
         return replace(self, pairs=part, batch_size=max(1, min(self.batch_size, len(part))))
 
+    def lighter(self) -> "Problem":
+        """The same in smaller batches, where no size was asked for and the network is on the CPU."""
+        few = max(1, FEW // numbers(self.graph, self.model, self.pairs))
+        same = self.asked or self.model.device.type != "cpu" or few >= self.batch_size
+        return self if same else replace(self, batch_size=few)
+
     def batches(self) -> Iterator[Batch]:
-        """The examples, some at a time; half as many at a time once they do not fit in memory."""
+        """The examples, some at a time; half as many once they do not fit in memory."""
         yield from in_pieces(len(self.pairs), self.batch_size, self.batch)
 
     def batch(self, rows: slice) -> Batch:
@@ -159,7 +168,7 @@ class Problem:
 
     def ends(self) -> tuple[Floats, Floats]:
         """The losses [n] of the full circuit and of the empty one."""
-        clean, ablated = self.losses([np.ones(self.graph.shape, dtype=bool), np.zeros(self.graph.shape, dtype=bool)])
+        clean, ablated = self.losses([self.graph.exists, ~self.graph.exists])
         return clean, ablated
 
     def _scene(self, rows: slice) -> Any:
@@ -167,7 +176,7 @@ class Problem:
         inputs = run.rows(rows)
         sites = sender_sites(self.graph)
         values = self.model.capture(other.rows(rows), sites) if self.restore else self._replacement.rows(rows)
-        return scene(self._parts, self.graph, inputs, values, *self._where(inputs))
+        return scene(self._parts, self.graph, inputs, values, *self._where(inputs), tapes=self._tapes)
 
     def _where(self, inputs: Inputs) -> tuple[Tensor, Tensor | None]:
         """The position that is read of each example, and the class of each position."""

@@ -32,6 +32,7 @@ class PerExample(Scorer):
         if problem.restore:
             raise SpecError(str(self), ["it estimates what ablating an edge does; use direction='ablate'"])
         exists, n = problem.graph.exists, len(problem.pairs)
+        problem = problem.lighter()
         tally = Tally(problem.clusters, exists.shape)
         for batch in problem.batches():
             tally.add(batch.rows, self.examples(batch, problem))
