@@ -408,7 +408,9 @@ MISTAKES = [
 def test_mistakes_are_found_before_any_pass(wrong: dict[str, Any], says: str, direction: str) -> None:
     model, passes = model_of("gpt2"), []
     how = {"pairs": pairs_of("gpt2"), "sites": site.z(0), "direction": direction, "batch_size": 2, **wrong}
-    handle = model.module.register_forward_pre_hook(lambda *_: passes.append(1))  # after the pairs, whose answers it gives
+    handle = model.module.register_forward_pre_hook(
+        lambda *_: passes.append(1)
+    )  # after the pairs, whose answers it gives
     try:
         with pytest.raises(CausalmiError, match=says):
             activation_patching(model, how.pop("pairs"), how.pop("sites"), **how)
