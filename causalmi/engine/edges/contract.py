@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from jaxtyping import Float
@@ -77,12 +78,12 @@ class Contraction:
 
 def _joined(senders: Iterable[tuple[int, Senders]], *, plain: bool) -> list[tuple[int, Senders | Flat]]:
     """Neighbours with a vector each as one part, laid out for products."""
-    parts, run, at = list[tuple[int, Senders | Flat]](), list[Tensor](), 0
-    for first, part in senders:
-        if plain and isinstance(part, Whole):
-            at = first if not run else at
-            run.append(part.change.transpose(0, 1).flatten(2))
-            continue
-        parts += [(at, Flat(torch.cat(run, dim=1)))] if run else []
-        parts, run = [*parts, (first, part)], []
-    return parts + ([(at, Flat(torch.cat(run, dim=1)))] if run else [])
+    parts = list[tuple[int, Senders | Flat]]()
+    for alike, some in groupby(senders, key=lambda numbered: plain and isinstance(numbered[1], Whole)):
+        firsts, found = zip(*some, strict=True)
+        if alike:
+            changes = [part.change.transpose(0, 1) for part in found if isinstance(part, Whole)]
+            parts.append((firsts[0], Flat(torch.cat(changes, dim=1).flatten(2))))
+        else:
+            parts += zip(firsts, found, strict=True)
+    return parts

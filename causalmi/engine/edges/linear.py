@@ -40,28 +40,24 @@ class Slopes:
         self._found = [g.detach() for g in found]
 
     def receivers(self) -> Iterator[tuple[int, Float[Tensor, "r b pos d_model"]]]:
-        """For the receivers in their order, some at a time: the number of the first, the gradients at what they read.
+        """For the receivers in their order, all of one input at a time: the number of the first, and their gradients.
 
         Of the logits only the position that is read counts; elsewhere their gradient is 0.
         """
         graph, at, row = self.scene.graph, 0, 0
         for layer in range(graph.n_layers):
-            for slopes in self._attention(layer, self._found[at : at + 3]):
-                yield row, slopes
-                row += len(slopes)
-            at += 3
+            slopes = self._attention(layer, self._found[at : at + 3])
+            yield row, slopes
+            at, row = at + 3, row + len(slopes)
             if graph.has_mlp:
                 yield row, self._found[at][None]
                 at, row = at + 1, row + 1
         whole = torch.zeros_like(self.streams[0]).index_put((self.scene.every, self.scene.at), self._found[at])
         yield row, whole[None]
 
-    def _attention(self, layer: int, slopes: list[Tensor]) -> Iterator[Tensor]:
+    def _attention(self, layer: int, slopes: list[Tensor]) -> Float[Tensor, "r b pos d_model"]:
         parts = self.parts
         norm = parts.blocks[layer].get_submodule(parts.family.attn_norm)
         back = Pullback(norm, parts.family.norm, self.streams[layer])
-        read = (back(g, parts.project(which, layer).weight) for which, g in zip("qkv", slopes, strict=True))
-        if self.scene.graph.split_qkv:
-            yield from read
-        else:
-            yield sum(read, torch.zeros_like(self.streams[layer]))
+        read = [back(g, parts.project(which, layer).weight) for which, g in zip("qkv", slopes, strict=True)]
+        return torch.cat(read) if self.scene.graph.split_qkv else read[0] + read[1] + read[2]

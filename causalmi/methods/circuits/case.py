@@ -107,7 +107,7 @@ class Case:
     def degenerate(self) -> bool:
         """Whether mean(m(full) - m(empty)) is not significantly different from 0."""
         e = mean(self.span, self.clusters)
-        return e.low <= 0 <= e.high or abs(e.value) <= max(self.tolerance, getattr(self.problem, "noise", 0.0))
+        return e.low <= 0 <= e.high or abs(e.value) <= max(self.tolerance, self.problem.noise)
 
     def losses(self, keeps: Iterable[Bools]) -> Floats:
         """The losses of m circuits, float64 [m, n]."""

@@ -110,7 +110,7 @@ def curve(problem: Any, circuits: Sequence[Circuit], axis: Axis, ranking: str, m
     frame["value"] = sign * losses.mean(1)
     shares = [ratio(empty - loss, empty - full, clusters) for loss in losses]
     frame[["faithfulness", "low", "high"]] = [(e.value, e.low, e.high) if e else NONE for e in shares]
-    degenerate = any(e is None for e in shares) or bool(abs((empty - full).mean()) <= getattr(problem, "noise", 0.0))
+    degenerate = any(e is None for e in shares) or bool(abs((empty - full).mean()) <= problem.noise)
     columns = np.stack([*(empty - losses), empty - full], axis=1)
     areas = (None, None) if degenerate else _areas(columns, frame["x"].to_numpy(), axis, clusters, problem.seed)
     return CurveResult(

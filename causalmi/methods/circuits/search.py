@@ -79,7 +79,7 @@ class Search:
         return self
 
     def _receiver(self, receiver: int, edges: list[Place]) -> None:
-        nodes = Wiring(self.problem.graph).nodes.get(receiver, ())
+        nodes = self._nodes.get(receiver, ())
         if nodes and not self.kept[:, :, nodes].any():
             self.kept[:, receiver] = False
             self.decisions += [Decision((p, receiver, s), kept=False, effect=None) for p, s in edges]
@@ -143,6 +143,10 @@ class Search:
     def rounding(self, loss: float) -> float:
         """By how much a difference of losses of about this size may be off."""
         return ULPS * self._eps * max(1.0, abs(loss), abs(self.baseline))
+
+    @cached_property
+    def _nodes(self) -> dict[int, tuple[int, ...]]:
+        return Wiring(self.problem.graph).nodes
 
     @cached_property
     def _most(self) -> int:

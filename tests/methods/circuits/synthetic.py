@@ -31,6 +31,7 @@ class Synthetic:
     ablation: str = "sources"
     restore: bool = False
     seed: int = 0
+    noise: float = 0.0
 
     @property
     def metric(self) -> Any:
