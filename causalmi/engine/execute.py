@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -59,12 +60,27 @@ def _run(adapter: Adapter, plan: Plan, rows: slice, *, stop: bool = False) -> tu
     return logits, trace.values
 
 
+def stacked(adapter: Adapter, plans: Sequence[Plan]) -> Tensor:
+    """The logits of several plans without reads for the same inputs, run as one batch, [plans * n, ...]."""
+    inputs, start = plans[0].inputs.to(adapter.device), torch.zeros(len(plans[0].inputs), dtype=torch.long)
+    steps = [
+        replace(step, selection=step.selection.within(start, slice(i * len(inputs), (i + 1) * len(inputs))))
+        for i, todo in enumerate(plans)
+        for step in todo.steps
+    ]
+    mask = None if inputs.mask is None else torch.cat([inputs.mask] * len(plans))
+    with running(adapter, steps, opened=plans[0].needs_pattern) as trace:
+        logits = adapter.call(torch.cat([inputs.values] * len(plans)), mask)
+    check_fired(adapter, steps, trace)
+    return logits
+
+
 @contextmanager
 def running(
     adapter: Adapter, steps: Sequence[Step], *, opened: bool = False, stop: bool = False, gradient: bool | None = None
 ) -> Iterator[Trace]:
     """Within, the network runs in evaluation mode with ``steps`` hooked, and with gradients when an edit asks."""
-    wanted = any(step.value is not None and step.value.requires_grad for step in steps)
+    wanted = any(step.learns for step in steps)
     with ExitStack() as stack:
         stack.enter_context(torch.set_grad_enabled(wanted if gradient is None else gradient))
         stack.enter_context(evaluating(adapter.module))

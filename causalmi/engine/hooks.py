@@ -37,6 +37,12 @@ class Step:
         return replace(self, selection=self.selection.rows(rows), value=value)
 
     @property
+    def learns(self) -> bool:
+        """Whether gradients are wanted of a run with this edit."""
+        projection = self.selection.projection
+        return self.value is not None and (self.value.requires_grad or (projection is not None and projection.learns))
+
+    @property
     def where(self) -> tuple[object, ...]:
         """What identifies the place whatever it is called: the numbers that a hook there sees."""
         tap = self.tap

@@ -8,8 +8,9 @@ import torch
 
 from causalmi.data.inputs import Inputs
 from causalmi.data.positions import is_single, resolve
+from causalmi.engine.featurizers.features import Features
 from causalmi.engine.hooks import Step, hooked
-from causalmi.engine.projection import Fixed
+from causalmi.engine.projection import Fixed, Projection
 from causalmi.engine.selection import Selection
 from causalmi.engine.state import evaluating
 from causalmi.errors import DataError, SiteError
@@ -53,10 +54,17 @@ def _place(site: Site, tap: Tap, full: tuple[int, ...], inputs: Inputs) -> Place
         neurons=site.neurons,
         one_position=is_single(site.at),
         one_head=isinstance(site.head, int),
-        projection=None if site.basis is None else Fixed(site.basis),
+        projection=_projection(site),
     )
     spans = tap.needs_pattern or (site.at is None and tap.positions and len(full) > 2 and full[1] == length)
     return Place(tap, selection, selection.shape(full), spans and inputs.mask is not None)
+
+
+def _projection(site: Site) -> Projection | None:
+    """How the site's directions or features are read and put back; None where it means the numbers themselves."""
+    if site.featurizer is not None:
+        return Features(site.featurizer, site.chosen)
+    return None if site.basis is None else Fixed(site.basis)
 
 
 def _full_shape(adapter: Adapter, site: Site, tap: Tap, inputs: Inputs) -> tuple[int, ...]:

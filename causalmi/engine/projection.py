@@ -17,6 +17,11 @@ class Projection(Protocol):
     def dims(self) -> int:
         """How many coordinates a vector has."""
 
+    @property
+    def learns(self) -> bool:
+        """Whether gradients are wanted of runs with it."""
+        return False
+
     def read(self, x: Float[Tensor, "... width"]) -> Float[Tensor, "... dims"]:
         """The coordinates of ``x``, in its precision."""
 

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from causalmi.data.inputs import Inputs
-from causalmi.engine.execute import execute, in_pieces, read_only, running
+from causalmi.engine.execute import execute, in_pieces, read_only, running, stacked
 from causalmi.engine.plan import NUMBERS_A_BATCH, Plan, check_sites, make_plan
 from causalmi.engine.replay import AFTER_BLOCKS, Replay
 from causalmi.engine.resume import Resume
@@ -94,6 +94,18 @@ class Recording:
                     waiting = []
         yield from self._unembedded(waiting)
 
+    def stacked(self, plans: Sequence[Plan]) -> Tensor:
+        """The logits of several planned runs of these inputs, computed as one, [runs, n, ...].
+
+        All must be of the same sites. Gradients flow when an edit asks for them.
+        """
+        first, n = plans[0], len(self.inputs)
+        if isinstance(first.resume, str):
+            logits = self._at(stacked(self.adapter, plans), len(plans))
+            return logits.view(len(plans), n, *logits.shape[1:])
+        new, _ = self._replay(plans)()
+        return torch.stack([self._merge(part, first.resume) for part in new.split(n)])
+
     @property
     def numbers(self) -> int:
         """How many numbers are kept of the clean run."""
@@ -150,12 +162,12 @@ class Recording:
         merged = torch.where(before[..., None].to(new.device), clean, new) if bool(before.any()) else new
         return merged[:, 0] if self.dropped else merged
 
-    def _at(self, logits: Tensor) -> Tensor:
-        """The logits of a whole run where this recording reads them."""
+    def _at(self, logits: Tensor, runs: int = 1) -> Tensor:
+        """The logits of whole runs where this recording reads them."""
         if self.readout is None or logits.ndim == 2:
             return logits
         rows = torch.arange(len(logits), device=logits.device)[:, None]
-        found = logits[rows, self.readout.to(logits.device)]
+        found = logits[rows, self.readout.repeat(runs, 1).to(logits.device)]
         return found[:, 0] if self.dropped else found
 
 

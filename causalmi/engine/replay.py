@@ -52,7 +52,7 @@ class Replay:
         late = [s for s in self._steps if s.site.kind == "logits"]
         inner = [s for s in self._steps if not any(s is other for other in (*early, *late))]
         before, after, logits = Trace(early), Trace(late), torch.empty(0)
-        gradient = any(s.value is not None and s.value.requires_grad for s in self._steps)
+        gradient = any(s.learns for s in self._steps)
         with running(self.adapter, [], gradient=gradient):  # apart: on the way in, no place of the blocks is passed
             x = self._begin(early, before)
         with running(self.adapter, inner, opened=self.opened, stop=stop and not late, gradient=gradient) as trace:

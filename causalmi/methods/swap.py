@@ -1,7 +1,7 @@
 """What does the network answer when the numbers at some places come from other inputs? The interchange itself."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +15,7 @@ from causalmi.engine.execute import in_pieces
 from causalmi.engine.locate import locate
 from causalmi.engine.model import Model, plan
 from causalmi.engine.recording import Recording
+from causalmi.engine.selection import Selection
 from causalmi.errors import SiteError
 from causalmi.methods.agreement import Answers, answers, collected
 from causalmi.methods.examples import readout_of
@@ -110,6 +111,25 @@ class Swap:
             self._read[item] = found
         return self._read[item].values
 
+    def within(self, alignment: Alignment) -> "Swap":
+        """The same pairs under an alignment inside the places of this one: what was run for it is not run again.
+
+        Each of its sites means some numbers, directions or features of a place that a variable has here as a whole.
+        """
+        new = replace(self, alignment=alignment)
+        new.__dict__["_bases"] = self._bases
+        new._expected.update(self._expected)
+        for variable, sites in alignment.items():
+            whole = self.source(variable)
+            new._read[variable] = replace(whole, values={s: self._inside(s, whole.values) for s in sites})
+        return new
+
+    def _inside(self, site: Site, values: Mapping[Site, Tensor]) -> Tensor:
+        """What ``site`` means of the numbers at its whole place."""
+        found = locate(self.model.adapter, self.pairs.base.rows(slice(0, 1)), [site])[site].selection
+        last_axis = Selection(neurons=found.neurons, projection=found.projection)
+        return last_axis.get(values[widened(site)])
+
     @cached_property
     def _bases(self) -> list[tuple[slice, Recording]]:
         """Recordings of the bases, batch by batch; those for which there is no memory left run whole."""
@@ -133,6 +153,11 @@ class Swap:
         if subset not in self._expected:
             self._expected[subset] = expected_labels(self.pairs, subset, self.model.tokenizer)
         return self._expected[subset]
+
+
+def widened(site: Site) -> Site:
+    """All the numbers at the place of ``site``."""
+    return replace(site, neurons=None, basis=None, featurizer=None, chosen=None)
 
 
 def _unequal(site: Site) -> SiteError:

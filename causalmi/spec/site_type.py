@@ -38,6 +38,8 @@ class Site:
     neurons: tuple[int, ...] | None = None
     path: str | None = None
     basis: Basis | None = None
+    featurizer: Any = None
+    chosen: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if problem := _problem(self):
