@@ -37,7 +37,7 @@ class Pullback:
     """The transpose of the derivative of x -> norm(x) W[h], at ``x`` [n, pos, d_model], W [head, d_model, d_head].
 
     With n(x) = (x - mean x) / s and u = g W[h]^T times the norm's weight: (u - mean u - n mean(u n)) / s; "rms" leaves
-    out the means of x and u. Weight and mean are put into W.
+    out the means of x and u.
     """
 
     def __init__(self, module: nn.Module, norm: Norm, x: Tensor) -> None:
@@ -52,20 +52,23 @@ class Pullback:
             weight = torch.ones_like(x[0, 0]) if weight is None else weight
             self.weight = 1 + weight if norm == "rms1p" else weight
 
-    def __call__(self, g: Float[Tensor, "head n pos d_head"], weight: Float[Tensor, "head d_model d_head"]) -> Tensor:
-        """Gradients [head, n, pos, d_model] at what each head reads, from ``g`` at what it makes of that."""
+    def __call__(
+        self,
+        g: Float[Tensor, "head n pos d_head"],
+        weight: Float[Tensor, "head d_model d_head"],
+        out: Float[Tensor, "head n pos d_model"],
+    ) -> None:
+        """Gradients ``out`` at what each head reads, from ``g`` at what it makes of that."""
         if self.plain:
-            return _times(g, weight)
-        folded = weight * self.weight[:, None]
-        folded = folded - folded.mean(1, keepdim=True) if self.centre else folded
-        u = _times(g * self.scale, folded)
-        along = torch.einsum("hnpd,npd->hnp", u, self.unit) / u.shape[-1]
-        return u.addcmul_(along[..., None], self.unit, value=-1)
-
-
-def _times(g: Float[Tensor, "head n pos d_head"], weight: Float[Tensor, "head d_model d_head"]) -> Tensor:
-    back: Tensor = (g.flatten(1, 2) @ weight.transpose(1, 2)).unflatten(1, g.shape[1:3])
-    return back
+            torch.bmm(g.flatten(1, 2), weight.transpose(1, 2), out=out.flatten(1, 2))
+            return
+        unit = self.unit.flatten(0, 1)
+        for slope, back, u in zip((g * self.scale).flatten(1, 2), weight, out.flatten(1, 2), strict=True):
+            torch.mm(slope, back.T, out=u)  # head by head: what is done next still finds it in the processor's cache
+            u.mul_(self.weight)
+            if self.centre:
+                u.sub_(u.mean(-1, keepdim=True))
+            u.addcmul_((u * unit).sum(-1, keepdim=True), unit, value=-1 / u.shape[-1])
 
 
 def _centred(x: Tensor, centre: bool) -> Tensor:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
 
 import torch
 from jaxtyping import Float
@@ -12,6 +11,7 @@ from causalmi.engine.edges.forward import Outputs
 from causalmi.engine.edges.scene import Scene
 from causalmi.engine.edges.senders import Classes, Neurons, Senders, Whole
 from causalmi.models.places import matrix
+from causalmi.spec.graph import Graph
 from causalmi.spec.site import Site
 
 
@@ -58,7 +58,7 @@ class Contraction:
     """
 
     def __init__(self, scene: Scene, senders: Iterable[tuple[int, Senders]]) -> None:
-        self.scene, self.parts = scene, _joined(senders, plain=scene.classes is None)
+        self.scene, self.parts = scene, _joined(senders, scene)
 
     def __call__(self, receivers: Iterable[tuple[int, Tensor]]) -> Tensor:
         """Scores [b, class, receiver, sender] = sum over positions and entries of change(sender) slope(receiver).
@@ -76,14 +76,23 @@ class Contraction:
         return scores
 
 
-def _joined(senders: Iterable[tuple[int, Senders]], *, plain: bool) -> list[tuple[int, Senders | Flat]]:
-    """Neighbours with a vector each as one part, laid out for products."""
-    parts = list[tuple[int, Senders | Flat]]()
-    for alike, some in groupby(senders, key=lambda numbered: plain and isinstance(numbered[1], Whole)):
-        firsts, found = zip(*some, strict=True)
-        if alike:
-            changes = [part.change.transpose(0, 1) for part in found if isinstance(part, Whole)]
-            parts.append((firsts[0], Flat(torch.cat(changes, dim=1).flatten(2))))
-        else:
-            parts += zip(firsts, found, strict=True)
+def _joined(senders: Iterable[tuple[int, Senders]], scene: Scene) -> list[tuple[int, Senders | Flat]]:
+    """Neighbours with a vector each as one part, laid out for products, each written into its place at once."""
+    parts, room, end = list[tuple[int, Senders | Flat]](), torch.empty(0), 0
+    for first, part in senders:
+        if scene.classes is not None or not isinstance(part, Whole):
+            parts.append((first, part))
+            continue
+        if first != end or not parts or not isinstance(parts[-1][1], Flat):
+            b, pos, width = part.change.shape[1:]
+            room, begun = part.change.new_empty(b, _together(scene.graph, first), pos, width), first
+        end = first + part.count
+        room[:, first - begun : end - begun] = part.change.transpose(0, 1)
+        joined = (begun, Flat(room[:, : end - begun].flatten(2)))
+        parts = [*parts[: -1 if begun < first else None], joined]
     return parts
+
+
+def _together(graph: Graph, first: int) -> int:
+    """How many senders with a vector each there are from ``first`` on, up to one layer's neurons."""
+    return graph.n_heads + len(graph.inputs) if graph.neurons else len(graph.senders) - first

@@ -59,5 +59,9 @@ class Slopes:
         parts = self.parts
         norm = parts.blocks[layer].get_submodule(parts.family.attn_norm)
         back = Pullback(norm, parts.family.norm, self.streams[layer])
-        read = [back(g, parts.project(which, layer).weight) for which, g in zip("qkv", slopes, strict=True)]
-        return torch.cat(read) if self.scene.graph.split_qkv else read[0] + read[1] + read[2]
+        heads = [len(g) for g in slopes]
+        found = slopes[0].new_empty(sum(heads), *self.streams[layer].shape)
+        read = found.split(heads)
+        for which, g, out in zip("qkv", slopes, read, strict=True):
+            back(g, parts.project(which, layer).weight, out)
+        return found if self.scene.graph.split_qkv else read[0] + read[1] + read[2]

@@ -32,7 +32,7 @@ from causalmi.spec.graph import Graph
 from causalmi.stats.means import Floats
 
 NUMBERS = 2**27  # kept for a batch of examples, by default
-FEW = 15_000_000  # the same where each batch is done once: more are no faster on a CPU
+FEW = 13_000_000  # the same where each batch is done once: more are no faster on a CPU
 Progress = Callable[[str, int, int], None]
 
 
