@@ -75,6 +75,25 @@ def test_a_batch_of_one_gives_the_same() -> None:
         np.testing.assert_allclose(problem.losses([keep])[0], hand.losses(keep), atol=1e-9)
 
 
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_examples_of_other_lengths_in_a_batch_change_nothing(name: str, side: str) -> None:
+    """A short example beside a long one is padded; the first of the batch is no stand-in for how it is called."""
+    hand, problem = worked(name)
+    keep, base, source = draw(hand.graph.shape, 0, 0.5), [[3, 4, 5, 6], [7, 8]], [[5, 1, 2, 3], [6, 9]]
+    fill = (lambda row: [0] * (4 - len(row)) + row) if side == "left" else (lambda row: row + [0] * (4 - len(row)))
+    mask = [fill([1] * len(row)) for row in base]
+    given = [[fill(row) for row in rows] for rows in (base, source)]
+    how = {"metric": "logit_diff", "graph": hand.graph}
+    together = cm.CounterfactualPairs.from_tokens(
+        *given, answer=1, foil=2, mask=[[bool(x) for x in row] for row in mask]
+    )
+    found = Problem.of(problem.model, together, **how).losses([keep])[0]
+    for i, (b, s) in enumerate(zip(base, source, strict=True)):
+        alone = cm.CounterfactualPairs.from_tokens([b], [s], answer=1, foil=2)
+        assert found[i] == pytest.approx(Problem.of(problem.model, alone, **how).losses([keep])[0][0], abs=1e-9)
+
+
 def test_the_helper_makes_norms_exact() -> None:
     """Otherwise the networks above would agree to float32 alone."""
     x = torch.randn(2, 3, 24, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
