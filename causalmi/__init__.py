@@ -9,6 +9,13 @@ if TYPE_CHECKING:
     from causalmi.data.inputs import Inputs as Inputs
     from causalmi.data.pairs import CounterfactualPairs as CounterfactualPairs
     from causalmi.data.task import Task as Task
+    from causalmi.engine.featurizers.featurizer import Featurizer as Featurizer
+    from causalmi.engine.featurizers.linear import Rotation as Rotation
+    from causalmi.engine.featurizers.module_featurizer import ModuleFeaturizer as ModuleFeaturizer
+    from causalmi.engine.featurizers.principal import PCA as PCA
+    from causalmi.engine.featurizers.principal import StandardisedPCA as StandardisedPCA
+    from causalmi.engine.featurizers.saved import load_alignment as load_alignment
+    from causalmi.engine.featurizers.sparse import SparseAutoencoder as SparseAutoencoder
     from causalmi.engine.load import load_model as load_model
     from causalmi.engine.metrics import METRICS as METRICS
     from causalmi.engine.metrics import Metric as Metric
@@ -22,6 +29,22 @@ if TYPE_CHECKING:
     from causalmi.methods.ablations import Noise as Noise
     from causalmi.methods.ablations import Zero as Zero
     from causalmi.methods.agreement import filter_pairs as filter_pairs
+    from causalmi.methods.align.align import align as align
+    from causalmi.methods.align.boundless import BoundlessDAS as BoundlessDAS
+    from causalmi.methods.align.brute import BruteForceNeurons as BruteForceNeurons
+    from causalmi.methods.align.components import PCAAlignment as PCAAlignment
+    from causalmi.methods.align.controls import PermutedSearch as PermutedSearch
+    from causalmi.methods.align.controls import RandomSearch as RandomSearch
+    from causalmi.methods.align.controls import UntrainedSearch as UntrainedSearch
+    from causalmi.methods.align.das import DAS as DAS
+    from causalmi.methods.align.dbm import DBM as DBM
+    from causalmi.methods.align.each import align_each as align_each
+    from causalmi.methods.align.imports import from_causalab as from_causalab
+    from causalmi.methods.align.imports import from_pyvene as from_pyvene
+    from causalmi.methods.align.means import DifferenceInMeans as DifferenceInMeans
+    from causalmi.methods.align.multitask import MultiTaskDAS as MultiTaskDAS
+    from causalmi.methods.align.probe import ProbeAlignment as ProbeAlignment
+    from causalmi.methods.align.snap import SnapToLocalist as SnapToLocalist
     from causalmi.methods.assess import assess as assess
     from causalmi.methods.attribution import direct_logit_attribution as direct_logit_attribution
     from causalmi.methods.circuits.acdc import ACDC as ACDC
@@ -60,6 +83,8 @@ if TYPE_CHECKING:
     from causalmi.methods.controls import RandomSubspace as RandomSubspace
     from causalmi.methods.controls import ShuffledSources as ShuffledSources
     from causalmi.methods.controls import UntrainedModel as UntrainedModel
+    from causalmi.methods.hypothesis_search.search import search_hypotheses as search_hypotheses
+    from causalmi.methods.illusion.diagnose import diagnose_illusion as diagnose_illusion
     from causalmi.methods.interchange import interchange_test as interchange_test
     from causalmi.methods.local import local_consistency_test as local_consistency_test
     from causalmi.methods.logit_lens import logit_lens as logit_lens
@@ -82,7 +107,9 @@ if TYPE_CHECKING:
     from causalmi.models.transformer_lens import load_transformer_lens as load_transformer_lens
     from causalmi.report.circuit_drawing import draw as draw
     from causalmi.report.circuit_drawing import write_drawing as write_drawing
+    from causalmi.results.alignment import AlignmentResult as AlignmentResult
     from causalmi.spec import site as site
+    from causalmi.spec.alignment_file import save_alignment as save_alignment
     from causalmi.spec.causal_model import CausalModel as CausalModel
     from causalmi.spec.causal_model import Setting as Setting
     from causalmi.spec.circuit import Circuit as Circuit
@@ -109,6 +136,33 @@ if TYPE_CHECKING:
 # The same names for the interpreter, each with its module; a test holds the two lists together.
 _MODULES = {"errors": "causalmi.errors", "site": "causalmi.spec.site", "testbeds": "causalmi.testbeds"}
 _HOMES = {
+    "SnapToLocalist": "causalmi.methods.align.snap",
+    "BruteForceNeurons": "causalmi.methods.align.brute",
+    "PCAAlignment": "causalmi.methods.align.components",
+    "DifferenceInMeans": "causalmi.methods.align.means",
+    "ProbeAlignment": "causalmi.methods.align.probe",
+    "AlignmentResult": "causalmi.results.alignment",
+    "from_causalab": "causalmi.methods.align.imports",
+    "from_pyvene": "causalmi.methods.align.imports",
+    "load_alignment": "causalmi.engine.featurizers.saved",
+    "save_alignment": "causalmi.spec.alignment_file",
+    "Featurizer": "causalmi.engine.featurizers.featurizer",
+    "ModuleFeaturizer": "causalmi.engine.featurizers.module_featurizer",
+    "SparseAutoencoder": "causalmi.engine.featurizers.sparse",
+    "Rotation": "causalmi.engine.featurizers.linear",
+    "StandardisedPCA": "causalmi.engine.featurizers.principal",
+    "PCA": "causalmi.engine.featurizers.principal",
+    "search_hypotheses": "causalmi.methods.hypothesis_search.search",
+    "diagnose_illusion": "causalmi.methods.illusion.diagnose",
+    "align_each": "causalmi.methods.align.each",
+    "RandomSearch": "causalmi.methods.align.controls",
+    "PermutedSearch": "causalmi.methods.align.controls",
+    "UntrainedSearch": "causalmi.methods.align.controls",
+    "MultiTaskDAS": "causalmi.methods.align.multitask",
+    "DBM": "causalmi.methods.align.dbm",
+    "BoundlessDAS": "causalmi.methods.align.boundless",
+    "DAS": "causalmi.methods.align.das",
+    "align": "causalmi.methods.align.align",
     "circuit_hypothesis": "causalmi.spec.circuit_claim",
     "order_stability": "causalmi.methods.circuits.order_stability",
     "threshold_sweep": "causalmi.methods.circuits.sweep",

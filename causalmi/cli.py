@@ -1,4 +1,4 @@
-"""How is causalmi used from a shell? `causalmi list`, `run`, `discover` and `evaluate`.
+"""How is causalmi used from a shell? `causalmi list`, `run`, `align`, `discover` and `evaluate`.
 
 Exit status: 0 when the work was done, whatever the verdict; 2 for a mistake of the user's; 1 for a fault; 130 when
 interrupted.
@@ -13,11 +13,13 @@ import typer
 from rich.console import Console
 
 from causalmi.errors import CausalmiError, UsageError
+from causalmi.runs.align_commands import align_command
 from causalmi.runs.circuit_commands import discover_command, evaluate_command
 from causalmi.runs.claimed import assignments
 from causalmi.runs.terminal import mistakes_told, notes, progress_bar, show
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command("align")(align_command)
 app.command("discover")(discover_command)
 app.command("evaluate")(evaluate_command)
 

@@ -21,6 +21,18 @@ def equality(size: int) -> cm.Task:
 
 
 @cm.hypothesis
+def trained(layer: int = 1) -> cm.Hypothesis:
+    """The halves of a layer of the trained network; training had no reason to keep the equalities in separate units."""
+    return cm.Hypothesis(
+        claim=f"the first half of layer {layer} carries whether w == x, the second whether y == z",
+        task=equality(size=4),
+        model="equality-mlp",
+        alignment={"left": site.module(f"layer{layer}")[0:8], "right": site.module(f"layer{layer}")[8:16]},
+        rule=cm.AtLeast(iia=0.8, above_control=0.2),
+    )
+
+
+@cm.hypothesis
 def handcrafted() -> cm.Hypothesis:
     """Each half of layer 1 carries one of the inner equalities; true by construction."""
     return cm.Hypothesis(
@@ -41,16 +53,4 @@ def handcrafted_swapped() -> cm.Hypothesis:
         model="equality-handcrafted",
         alignment={"left": site.module("layer1")[4:8], "right": site.module("layer1")[0:4]},
         rule=cm.AtLeast(iia=0.99, above_control=0.2),
-    )
-
-
-@cm.hypothesis
-def trained(layer: int = 1) -> cm.Hypothesis:
-    """The halves of a layer of the trained network; training had no reason to keep the equalities in separate units."""
-    return cm.Hypothesis(
-        claim=f"the first half of layer {layer} carries whether w == x, the second whether y == z",
-        task=equality(size=4),
-        model="equality-mlp",
-        alignment={"left": site.module(f"layer{layer}")[0:8], "right": site.module(f"layer{layer}")[8:16]},
-        rule=cm.AtLeast(iia=0.8, above_control=0.2),
     )

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 BRACKETS = str(ROOT / "hypotheses" / "balanced_brackets.py")
 EQUAL_COUNT = f"{BRACKETS}@equal_count_at_start"
 EQUALITY = str(ROOT / "hypotheses" / "hierarchical_equality.py")
+HANDCRAFTED = f"{EQUALITY}@handcrafted"
 
 
 def run(*arguments: str) -> Result:
@@ -56,7 +57,7 @@ def test_verdicts_of_the_shipped_claims() -> None:
     verdicts = {
         EQUAL_COUNT: "supported",
         f"{BRACKETS}@read_from_the_left": "rejected",
-        f"{EQUALITY}@handcrafted": "supported",
+        HANDCRAFTED: "supported",
         f"{EQUALITY}@handcrafted_swapped": "rejected",
         f"{EQUALITY}@trained": "rejected",
     }
@@ -64,9 +65,11 @@ def test_verdicts_of_the_shipped_claims() -> None:
 
 
 def test_the_table_for_people() -> None:
-    result = run(EQUALITY, "--n", "1024")
+    result = run(HANDCRAFTED, "--n", "1024")
     assert "supported: IIA is 1.00" in result.stdout.replace("\n", " ")
-    assert "@handcrafted_swapped" in result.stderr
+    result = run(EQUALITY, "--n", "1024")
+    assert "rejected: IIA is" in result.stdout.replace("\n", " ")
+    assert "running trained" in result.stderr and "@handcrafted_swapped" in result.stderr
 
 
 def test_parameters_reach_the_hypothesis() -> None:
@@ -75,7 +78,7 @@ def test_parameters_reach_the_hypothesis() -> None:
 
 def test_a_run_leaves_its_record(tmp_path: Path) -> None:
     out = tmp_path / "runs" / "one"
-    printed = as_json(EQUALITY, "--n", "64", "--seed", "3", "--batch-size", "16", "--out", str(out))
+    printed = as_json(HANDCRAFTED, "--n", "64", "--seed", "3", "--batch-size", "16", "--out", str(out))
     record = json.loads((out / "record.json").read_text())
     assert record["status"] == "done" and record["seed"] == 3 and record["batch_size"] == 16 and record["seconds"] > 0
     assert record["hypothesis"] == "handcrafted" and len(record["sha256"]) == 64 and "torch" in record["versions"]
@@ -87,7 +90,7 @@ def test_a_run_leaves_its_record(tmp_path: Path) -> None:
 def test_a_run_that_fails_says_so_in_its_record(tmp_path: Path) -> None:
     file, out = tmp_path / "claim.py", tmp_path / "out"
     file.write_text(Path(EQUALITY).read_text().replace('site.module("layer1")[0:4]', 'site.module("layer7")'))
-    result = CliRunner().invoke(app, ["run", str(file), "--out", str(out)])
+    result = CliRunner().invoke(app, ["run", f"{file}@handcrafted", "--out", str(out)])
     assert result.exit_code == 2
     assert "layer7" in json.loads((out / "record.json").read_text())["status"]
     assert not (out / "result.json").exists()
@@ -110,8 +113,8 @@ def test_the_list_names_every_hypothesis_and_parameter(monkeypatch: pytest.Monke
 
 
 def test_every_test_of_one_claim() -> None:
-    found = as_json(EQUALITY, "--n", "300", "--tests", "all")
+    found = as_json(HANDCRAFTED, "--n", "300", "--tests", "all")
     assert [row["test"] for row in found["assessment"]] == ["observational", "local", "interchange", "scrub"]
     assert found["results"]["scrub"]["constant"] > 0 and found["results"]["interchange"]["accuracy"]["value"] == 1
-    printed = run(EQUALITY, "--n", "300", "--tests", "interchange,scrub").stdout
+    printed = run(HANDCRAFTED, "--n", "300", "--tests", "interchange,scrub").stdout
     assert "cannot see" in printed and "1.00" in printed

@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from causalmi.engine.hooks import Step
+from causalmi.engine.joint import joined
 from causalmi.errors import SiteError
 from causalmi.spec.site import Site
 
@@ -24,11 +25,27 @@ def refuse_clashes(writes: Sequence[Step], reads: Sequence[Step]) -> None:
 
 
 def _clash(a: Site, b: Site) -> str:
+    if a.featurizer is not None and b.featurizer is not None:
+        return f"{a} and {b} write the same numbers: {_apart(a, b)}"
     if a.basis is None or b.basis is None:
         return f"{a} and {b} write the same numbers; edit them once"
     return (
         f"{a} and {b} write the same numbers: their directions are not orthogonal, the largest cosine between the two "
         f"subspaces is {_cosine(a, b):.2g}; edit once along all the directions"
+    )
+
+
+def _apart(a: Site, b: Site) -> str:
+    """Why features cannot be edited together."""
+    if a.featurizer != b.featurizer:
+        return "features of two featurizers cannot be set together; edit those of one, or run twice"
+    if a.chosen is None or b.chosen is None:
+        return "one of them is all of the features; edit them once"
+    if shared := sorted(set(a.chosen) & set(b.chosen)):
+        return f"both set feature {shared[0]}; edit it once"
+    return (
+        "features are set together where they are at exactly the same positions, heads and neurons; "
+        "edit them at the same ones, or at ones that lie apart"
     )
 
 
@@ -40,6 +57,8 @@ def _meet(a: Step, b: Step) -> bool:
         apart = positions[0][:, :, None] != positions[1][:, None, :]
         if bool(apart.all()):
             return False
+    if joined(a, b):
+        return False
     if a.layout != b.layout:
         return True
     if x.heads is not None and y.heads is not None and not set(x.heads) & set(y.heads):

@@ -8,7 +8,9 @@ import torch
 
 from causalmi.data.inputs import Inputs
 from causalmi.data.positions import is_single, resolve
+from causalmi.engine.featurizers.constants import constant
 from causalmi.engine.featurizers.features import Features
+from causalmi.engine.featurizers.featurizer import tried
 from causalmi.engine.hooks import Step, hooked
 from causalmi.engine.projection import Fixed, Projection
 from causalmi.engine.selection import Selection
@@ -30,9 +32,15 @@ class Place:
 
 
 def locate(adapter: Adapter, inputs: Inputs, sites: Iterable[Site]) -> dict[Site, Place]:
-    """Each of ``sites`` found; raises SiteError or PositionError with the reason for the first that is not there."""
+    """Each of ``sites`` found; raises SiteError or PositionError with the reason for the first that is not there.
+
+    A featurizer that does not give vectors back is refused as well.
+    """
     taps = {site: adapter.tap(site) for site in sites}
-    return {site: _place(site, tap, _full_shape(adapter, site, tap, inputs), inputs) for site, tap in taps.items()}
+    found = {site: _place(site, tap, _full_shape(adapter, site, tap, inputs), inputs) for site, tap in taps.items()}
+    for featurizer in dict.fromkeys(site.featurizer for site in taps if site.featurizer is not None):
+        tried(constant(featurizer), _numbers(adapter))
+    return found
 
 
 def _place(site: Site, tap: Tap, full: tuple[int, ...], inputs: Inputs) -> Place:
@@ -46,6 +54,11 @@ def _place(site: Site, tap: Tap, full: tuple[int, ...], inputs: Inputs) -> Place
     width = full[-1] if site.neurons is None else len(site.neurons)
     if site.basis is not None and site.basis.width != width:
         raise SiteError(f"{site}: its directions have {site.basis.width} numbers, the place has {width}")
+    if site.featurizer is not None and site.featurizer.width != width:
+        raise SiteError(
+            f"{site}: its featurizer takes {site.featurizer.width} numbers, the place has {width}; choose neurons "
+            "first, as in place[0:8].features(featurizer), or use a featurizer made for this place"
+        )
     head = (site.head,) if isinstance(site.head, int) else site.head
     positions = None if site.at is None else resolve(site.at, inputs)
     selection = Selection(
@@ -54,17 +67,23 @@ def _place(site: Site, tap: Tap, full: tuple[int, ...], inputs: Inputs) -> Place
         neurons=site.neurons,
         one_position=is_single(site.at),
         one_head=isinstance(site.head, int),
-        projection=_projection(site),
+        projection=projection(site),
     )
     spans = tap.needs_pattern or (site.at is None and tap.positions and len(full) > 2 and full[1] == length)
     return Place(tap, selection, selection.shape(full), spans and inputs.mask is not None)
 
 
-def _projection(site: Site) -> Projection | None:
+def projection(site: Site) -> Projection | None:
     """How the site's directions or features are read and put back; None where it means the numbers themselves."""
     if site.featurizer is not None:
-        return Features(site.featurizer, site.chosen)
+        return Features(constant(site.featurizer), site.chosen)
     return None if site.basis is None else Fixed(site.basis)
+
+
+def _numbers(adapter: Adapter) -> torch.Tensor:
+    """A tensor of the network's kind: its device, and float64 where that is what it computes in."""
+    dtypes = (p.dtype for p in adapter.module.parameters() if p.is_floating_point())
+    return torch.empty(0, dtype=next(dtypes, torch.float32), device=adapter.device)
 
 
 def _full_shape(adapter: Adapter, site: Site, tap: Tap, inputs: Inputs) -> tuple[int, ...]:

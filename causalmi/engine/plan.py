@@ -1,7 +1,7 @@
 """What would a run do, and can it? Every bad site, position and shape is found here, before the first forward pass."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from causalmi.data.inputs import Inputs
 from causalmi.engine.clashes import refuse_clashes
 from causalmi.engine.hooks import Step
+from causalmi.engine.joint import joint
 from causalmi.engine.locate import Place, locate
 from causalmi.engine.resume import Resume, resume
 from causalmi.errors import DataError, SiteError
@@ -37,6 +38,12 @@ class Plan:
     def resume(self) -> Resume | str:
         """Where a run from a recording begins, or why it is a whole run."""
         return self.whole or resume(self.adapter, self.inputs, self.steps, self.readout)
+
+    def doing(self, steps: tuple[Step, ...]) -> "Plan":
+        """The same with other values at the same places, so that a run from a recording begins where this one does."""
+        new = replace(self, steps=steps)
+        new.__dict__["resume"] = self.resume
+        return new
 
     @property
     def passes(self) -> int:
@@ -98,7 +105,7 @@ def make_plan(
     return Plan(
         adapter=adapter,
         inputs=inputs,
-        steps=tuple(sorted((*writes, *reads), key=order)),
+        steps=tuple(sorted((*joint(writes), *reads), key=order)),
         batch_size=min(rows, len(inputs)),
         shapes={site: places[site].shape for site in read},
         readout=readout,

@@ -104,7 +104,7 @@ class Recording:
             logits = self._at(stacked(self.adapter, plans), len(plans))
             return logits.view(len(plans), n, *logits.shape[1:])
         new, _ = self._replay(plans)()
-        return torch.stack([self._merge(part, first.resume) for part in new.split(n)])
+        return self._merge(new.unflatten(0, (len(plans), n)), first.resume)
 
     @property
     def numbers(self) -> int:
@@ -156,11 +156,11 @@ class Recording:
         return torch.arange(length).expand(n, length)
 
     def _merge(self, new: Tensor, begun: Resume) -> Tensor:
-        """Logits of a replay, [n, k, d_out]; at positions before it begins the clean ones."""
+        """Logits of replays, [..., n, k, d_out]; at positions before they begin the clean ones."""
         before = self._places.cpu() < begun.starts[:, None]
         clean = self.logits[:, None] if self.dropped else self.logits
         merged = torch.where(before[..., None].to(new.device), clean, new) if bool(before.any()) else new
-        return merged[:, 0] if self.dropped else merged
+        return merged.select(-2, 0) if self.dropped else merged
 
     def _at(self, logits: Tensor, runs: int = 1) -> Tensor:
         """The logits of whole runs where this recording reads them."""

@@ -38,18 +38,26 @@ class Selection:
     def get(self, x: Tensor) -> Tensor:
         """The selected numbers, in memory of their own."""
         value = self._picked(x)
-        value = value if self.projection is None else self.projection.read(value)
-        for axis in self._dropped():
-            value = value.squeeze(axis)
-        return value
+        return self.dropped(value if self.projection is None else self.projection.read(value))
 
     def fill(self, x: Tensor, value: Tensor) -> None:
         """Replace the selected numbers of ``x`` by ``value``, of the shape that :meth:`get` gives."""
-        for axis in reversed(self._dropped()):
-            value = value.unsqueeze(axis)
+        value = self.widened(value)
         value = value if self.projection is None else self.projection.write(self._picked(x), value)
         mine = self._mine(x)
         mine[self._index(mine)] = value.to(device=x.device, dtype=x.dtype)
+
+    def widened(self, value: Tensor) -> Tensor:
+        """``value``, of the shape that :meth:`get` gives, with an axis for everything."""
+        for axis in reversed(self._dropped()):
+            value = value.unsqueeze(axis)
+        return value
+
+    def dropped(self, value: Tensor) -> Tensor:
+        """``value``, with an axis for everything, in the shape that :meth:`get` gives."""
+        for axis in self._dropped():
+            value = value.squeeze(axis)
+        return value
 
     def put(self, x: Tensor, value: Tensor) -> Tensor:
         """A copy of ``x`` with the selected numbers replaced."""

@@ -89,7 +89,8 @@ class Window:
         if self.whole:
             return new
         if self.start is not None:
-            return torch.cat([self._all(clean[:, :, : self.start]), new], dim=2)
+            before = clean[:, :, : self.start].expand(self.runs, *clean[:, :, : self.start].shape)
+            return torch.cat([before, new.unflatten(0, (self.runs, -1))], dim=3).flatten(0, 1)  # copied once
         full = self._all(clean).transpose(1, 2)
         rows = torch.arange(len(self.starts), device=new.device)[:, None]
         return full.index_put((rows, self.positions), new.transpose(1, 2)).transpose(1, 2)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from causalmi.engine.locate import projection
 from causalmi.errors import SpecError
 from causalmi.methods.ablation import Ablation, AblationData, Replacement, constant
 from causalmi.methods.ablation_donors import Donors, Gaussian, Sources
@@ -121,7 +122,8 @@ def output_bias(data: AblationData, site: Site) -> Tensor:
     run = data.model.run(one, edits={Site(BIASED[site.kind], site.layer): 0.0}, read=whole)
     bias = run[whole][0, 0]
     bias = bias if site.neurons is None else bias[list(site.neurons)]
-    return bias if site.basis is None else bias @ torch.tensor(site.basis.columns).to(bias)
+    terms = projection(site)
+    return bias if terms is None else terms.read(bias)
 
 
 def _one_of(subject: str, name: str, given: Any, allowed: tuple[str, ...]) -> None:

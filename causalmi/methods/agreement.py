@@ -65,15 +65,15 @@ def collected(runs: Iterable[tuple[slice, Tensor, Mapping[Site, Tensor]]], pairs
 
 
 def accuracy(pairs: CounterfactualPairs, base: Answers, sources: Mapping[str, Answers]) -> Tally:
-    """Which of all bases and sources the network gets right; the same example again is one cluster.
+    """Which of the bases and ``sources`` the network gets right; the same example again is one cluster.
 
     Raises DataError for a label that is none of the network's outputs.
     """
     for labels in (pairs.base_labels, *pairs.source_labels.values(), *pairs.expected.values()):
         check_labels(labels.tolist(), base.outputs)
     hits, keys = [base.among_choices == pairs.base_labels], [*pairs.base.key()]
-    for name, labels in pairs.source_labels.items():
-        hits.append(sources[name].among_choices == labels)
+    for name in [name for name in pairs.source_labels if name in sources]:
+        hits.append(sources[name].among_choices == pairs.source_labels[name])
         keys += pairs.sources[name].key()
     return Tally(torch.cat(hits).numpy(), number(keys))
 

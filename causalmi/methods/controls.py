@@ -100,7 +100,8 @@ class Redrawn(Control):
 class RandomSite(Redrawn):
     """The same interchange at ``n`` random sites of the same type and size, the pairs shared out among them.
 
-    A site that is a subspace gets another place, and there a random subspace of as many dimensions.
+    A site that is a subspace gets another place, and there a random subspace of as many dimensions. It cannot be had
+    for features, whose featurizer is for one place.
     """
 
     name = "random site"
@@ -113,7 +114,8 @@ class RandomSite(Redrawn):
 class RandomSubspace(Redrawn):
     """The same interchange in ``n`` random subspaces of as many dimensions at the same places, the pairs shared out.
 
-    It cannot be had for a site that is no subspace, nor for one that is its whole space.
+    For features it is as many others of their featurizer. It cannot be had for a site that is no subspace, nor for one
+    that is its whole space.
     """
 
     name = "random subspace"

@@ -40,9 +40,9 @@ def patches(model: Model, sites: Any, inputs: Inputs, window: int) -> list[Patch
 def as_z(site: Site) -> Site:
     """A head's contribution to the stream is its z through W_O, so another input's is set by its z: d_head numbers.
 
-    Directions in the stream are none in z.
+    Directions and features of the stream are none of z.
     """
-    return replace(site, kind="z") if site.kind == "head_out" and site.basis is None else site
+    return replace(site, kind="z") if site.kind == "head_out" and not site.projected else site
 
 
 def check_patches(model: Model, todo: Sequence[Patch], base: Inputs, source: Inputs) -> None:

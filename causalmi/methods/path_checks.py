@@ -53,7 +53,10 @@ def receivers_of(adapter: DecoderAdapter, receivers: Sequence[Site]) -> tuple[Si
     """The receivers, the logits of a position as what they are computed from: the final norm, or the last stream."""
     last = Site("resid_post", adapter.shape.n_layers - 1) if adapter.family.final_norm is None else Site("final_norm")
     one = adapter.readout_position is not None  # then logits have no positions to name
-    whole = [r.kind == "logits" and r.neurons is None and not (one and r.at is not None) for r in receivers]
+    whole = [
+        r.kind == "logits" and r.neurons is None and not r.projected and not (one and r.at is not None)
+        for r in receivers
+    ]
     return tuple(replace(last, at=r.at) if w else r for r, w in zip(receivers, whole, strict=True))
 
 
@@ -124,7 +127,7 @@ def _of_norms(receivers: Sequence[Site], frozen: Any, family: Family) -> list[st
         ]
     if family.post_norm:
         return [f"the {family.name} family norms the stream itself, so no edge is linear; use ln='recompute'"]
-    parts = [r for r in receivers if r.kind == "mlp_in" and r.neurons is not None]
+    parts = [r for r in receivers if r.kind == "mlp_in" and (r.neurons is not None or r.projected)]
     return [f"{r}: ln='frozen' sets what follows the norm, which mixes all entries; leave them out" for r in parts]
 
 

@@ -19,7 +19,7 @@ def one_name(site: Site) -> Site:
     >>> one_name(Site("head_out", 5, 5)), one_name(Site("resid_pre", 2))
     (z(5, 5), resid_post(1))
     """
-    if site.kind == "head_out" and site.basis is None:  # directions in the stream are none in z
+    if site.kind == "head_out" and not site.projected:  # directions and features of the stream are none of z
         return replace(site, kind="z")
     if site.kind == "resid_pre" and site.layer:
         return replace(site, kind="resid_post", layer=site.layer - 1)
@@ -50,6 +50,6 @@ def _own(sender: Site, site: Site) -> bool:
 
 
 def _place(site: Site, role: Mapping[str, str]) -> tuple[float, int]:
-    site = one_name(replace(site, basis=None))
+    site = one_name(replace(site, basis=None, featurizer=None, chosen=None))
     kind = role.get(site.kind, site.kind)
     return OUTSIDE[kind] if site.layer is None else (site.layer, STAGES.index(kind))

@@ -135,8 +135,10 @@ def _problems(path: tuple[Any, ...], adapter: DecoderAdapter) -> list[str]:
     if not path or path[-1] != Site("logits"):
         return [f"{_shown(path)} does not end in logits(); every path does"]
     problems = [f"{s} is no input of a node; give {', '.join(INPUTS)}" for s in path[:-1] if s.kind not in INPUTS]
-    places = [s for s in path[:-1] if s.at is not None or s.neurons is not None or s.basis is not None]
-    problems += [f"{s}: a path runs over all positions and neurons; leave out at=, neurons=, along()" for s in places]
+    places = [s for s in path[:-1] if s.at is not None or s.neurons is not None or s.projected]
+    problems += [
+        f"{s}: a path runs over all positions and neurons; leave out at=, neurons=, along(), features()" for s in places
+    ]
     for site in path:  # raises SiteError; an MLP that shares attention's norm has no input of its own, yet is a node
         adapter.tap(replace(site, kind="mlp_out") if site.kind == "mlp_in" else site)
     outputs = [replace(s, kind="mlp_out" if s.kind == "mlp_in" else "z") for s in path[:-1] if s.kind in INPUTS]

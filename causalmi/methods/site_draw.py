@@ -10,12 +10,12 @@ import torch
 from causalmi.engine.locate import Place, locate
 from causalmi.engine.model import plan
 from causalmi.errors import CausalmiError, SiteError
+from causalmi.methods.feature_draw import other_features, some_bases
 from causalmi.methods.swap import Alignment, Swap
 from causalmi.spec.basis import Basis
 from causalmi.spec.site import HEAD_KINDS, LAYER_KINDS, Site
 
 TRIES = 50
-LOOKED_AT = 32  # examples on which two modules are compared, spread over all: neighbours may be alike
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,14 @@ class SiteDraw:
     def alignment(self, subset: tuple[str, ...]) -> Alignment:
         """Random sites of the kinds and sizes of the aligned ones, apart from each other, and none where it was.
 
-        Raises SiteError when the network has none.
+        Raises SiteError when the network has none, and for features.
         """
         claimed = self._claimed(subset)
+        if terms := [site for site in claimed if site.featurizer is not None]:
+            raise SiteError(
+                f"{terms[0]} has its featurizer for this place alone, which at another would write other numbers; "
+                "use RandomSubspace, which draws other features of it"
+            )
         for _ in range(TRIES):
             drawn: list[Site] = []
             for site in claimed:
@@ -45,10 +50,14 @@ class SiteDraw:
     def subspaces(self, subset: tuple[str, ...]) -> Alignment:
         """The aligned sites along random directions, as many as theirs, orthogonal where two share a place.
 
-        Raises SiteError for a site without directions, and for one whose directions are all there are.
+        Features are drawn among the others of their featurizer. Raises SiteError for a site without directions or
+        features, and for one that has all there are.
         """
         claimed, drawn = self._claimed(subset), list[Site]()
         for site in claimed:
+            if site.featurizer is not None:
+                drawn.append(self._other_features(site, drawn))
+                continue
             if site.basis is None:
                 raise SiteError(f"{site} is no subspace, so there is no other of its size; use RandomSite")
             if site.basis.dims == site.basis.width:
@@ -76,9 +85,15 @@ class SiteDraw:
             free = Basis.of(np.hstack([other.columns for other in others]).T).complement().columns
         return place.along(self.rng.standard_normal((dims, free.shape[1])) @ free.T)
 
+    def _other_features(self, site: Site, taken: list[Site]) -> Site:
+        """As many features of the same featurizer, none of those ``taken`` at this place."""
+        mine = [s for s in taken if s.featurizer == site.featurizer and self._meet(s, site)]
+        used = {i for other in mine for i in other.chosen or range(site.featurizer.size)}
+        return other_features(self.swap, self.rng, site, used)
+
     def _meet(self, a: Site, b: Site) -> bool:
         """Whether the places of two sites have numbers in common."""
-        return not self._fit([replace(a, basis=None), replace(b, basis=None)])
+        return not self._fit([replace(s, basis=None, featurizer=None, chosen=None) for s in (a, b)])
 
     def _drawn(self, site: Site, taken: list[Site]) -> Site:
         changes: dict[str, Any] = {}
@@ -129,8 +144,7 @@ class SiteDraw:
         return self._alike[site]
 
     def _search(self, site: Site) -> Iterator[str]:
-        base = self.swap.pairs.base
-        few = base.rows(torch.linspace(0, len(base) - 1, min(LOOKED_AT, len(base))).long())
+        few = some_bases(self.swap)
         own = self.swap.model.run(few, read=[site])[site]
         for other in self.swap.model.sites():
             if other.kind == "module" and other.path != site.path:

@@ -111,6 +111,10 @@ class Swap:
             self._read[item] = found
         return self._read[item].values
 
+    def reuse(self, recordings: list[tuple[slice, Recording]]) -> None:
+        """Run from these recordings of the bases, of rows in order, unless it has some already."""
+        self.__dict__.setdefault("_bases", recordings)
+
     def within(self, alignment: Alignment) -> "Swap":
         """The same pairs under an alignment inside the places of this one: what was run for it is not run again.
 
@@ -147,6 +151,10 @@ class Swap:
     def hits(self, subset: Subset, given: Answers) -> torch.Tensor:
         """Which answers are the causal model's counterfactual ones, bool [n]."""
         return given.among_choices == self.expected(subset)
+
+    def expect(self, subset: Subset, labels: Tensor) -> None:
+        """Take ``labels``, int64 [n], for the expected answers under the interchange of ``subset``."""
+        self._expected[subset] = labels
 
     def expected(self, subset: Subset) -> Tensor:
         """The causal model's answers under the interchange of ``subset``, int64 [n]; raises DataError without any."""

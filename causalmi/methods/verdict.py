@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 
+from causalmi.errors import ModelError
 from causalmi.results import Verdict, strongest
 from causalmi.spec.hypothesis import AtLeast
 from causalmi.stats.estimate import Estimate
 from causalmi.stats.intervals import difference
 
 FEWEST_CHANGED = 10  # with fewer pairs whose label should change, an alignment that does nothing looks right
+
+
+class TooInaccurateError(ModelError):
+    """A network that does the task too rarely for anything to be found in it."""
 
 
 def too_inaccurate(rule: AtLeast, accuracy: Estimate) -> str | None:

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from causalmi.results.interchange import InterchangeResult
 from causalmi.results.verdicts import Verdict, plain
+from causalmi.spec.alignment_file import save_alignment
 from causalmi.spec.hypothesis import Hypothesis
 from causalmi.stats.estimate import Estimate
 
@@ -62,6 +64,10 @@ class AlignmentResult:
         if "dims" not in self.frame or self.frame["dims"].nunique() < 2:
             return pd.DataFrame(columns=["dims", "iia"])
         return self.frame.groupby("dims", sort=False)["iia"].max().reset_index()
+
+    def save(self, folder: str | Path) -> None:
+        """Write the places that were found into ``folder``, as :func:`causalmi.save_alignment` does."""
+        save_alignment(self.hypothesis, folder)
 
     def to_dict(self) -> dict[str, Any]:
         """The result in plain values, for JSON; without the table of fits."""

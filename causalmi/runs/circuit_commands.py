@@ -1,7 +1,5 @@
 """What do `causalmi discover` and `causalmi evaluate` do? Their options, and the order of what happens."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +7,8 @@ import typer
 
 from causalmi.errors import UsageError
 from causalmi.runs.claimed import Claimed, assignments, claimed, load, reclaimed
-from causalmi.runs.record import RunFolder, read_record, recorded
-from causalmi.runs.terminal import INTERRUPTED, mistakes_told, notes, progress_bar, show
+from causalmi.runs.record import RunFolder, interruptible, read_record, recorded
+from causalmi.runs.terminal import mistakes_told, progress_bar, show
 
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="examples a forward pass; never changes results")]
@@ -72,7 +70,7 @@ def _discover(
     How.of(asked)
     arguments = {"command": "discover", **claim.where, **given, **machine}
     folder = None if out is None else RunFolder(out, arguments)
-    with _interruptible(folder), recorded(folder), progress_bar(claim.name) as progress:
+    with interruptible(folder), recorded(folder), progress_bar(claim.name) as progress:
         model = load(claim.hypothesis, machine["device"])
         arguments["device"] = str(model.device)
         result = discover(claim.hypothesis, model, asked, folder, machine["batch_size"], progress)
@@ -111,14 +109,3 @@ def _search_in(run: Path) -> dict[str, Any]:
     if not (run / "result.json").exists():
         raise UsageError(f"the search in {run} is not done; repeat its command to go on with it")
     return record
-
-
-@contextmanager
-def _interruptible(folder: RunFolder | None) -> Iterator[None]:
-    """An interrupted search says how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        more = "" if folder is None or not folder.checkpoint.exists() else "; the same command goes on from here"
-        notes.print(f"interrupted; nothing was left half written{more}")
-        raise typer.Exit(INTERRUPTED) from None

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import typer
 
 from causalmi.errors import UsageError
+from causalmi.runs.terminal import INTERRUPTED, notes
 from causalmi.spec.files import write
 
 PACKAGES = ("causalmi", "torch", "transformers", "numpy", "pandas")
@@ -52,6 +55,8 @@ class RunFolder:
         for test, frame in frames.items():
             write(self.path / f"{test}.csv", frame.to_csv(index=False))
         write(self.path / "result.json", json.dumps(result, indent=1))
+        if self.checkpoint.is_dir():
+            shutil.rmtree(self.checkpoint)
         self.checkpoint.unlink(missing_ok=True)
         self._record("done")
 
@@ -102,3 +107,14 @@ def recorded(folder: RunFolder | None) -> Iterator[None]:
         if folder is not None:
             folder.fail(error)
         raise
+
+
+@contextmanager
+def interruptible(folder: RunFolder | None) -> Iterator[None]:
+    """An interrupted search says how to go on, where there is a checkpoint, and ends with status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        more = "" if folder is None or not folder.checkpoint.exists() else "; the same command goes on from here"
+        notes.print(f"interrupted; nothing was left half written{more}")
+        raise typer.Exit(INTERRUPTED) from None

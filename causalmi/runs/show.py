@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from causalmi.results import InterchangeResult, Result
+from causalmi.results.alignment import AlignmentResult
 from causalmi.results.assessment import BLIND, STRICTNESS, Assessment
 from causalmi.results.verdicts import weakest
 from causalmi.runs.hypothesis_file import HypothesisFile
@@ -31,7 +32,7 @@ def table(result: Result | Assessment) -> RenderableType:
 def interchanged(result: InterchangeResult) -> RenderableType:
     """What an interchange test found."""
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    grid.add_column("interchange of", no_wrap=True)
+    grid.add_column("interchange of", overflow="fold")  # so that it gives way to the numbers
     for f in result.findings:
         grid.add_column(" + ".join(f.variables), no_wrap=True)
     for label, cells in _rows(result):
@@ -43,6 +44,12 @@ def interchanged(result: InterchangeResult) -> RenderableType:
     title = Text(f"{result.hypothesis}: {result.claim}", style="bold")
     sentence = Text(result.sentence, style=f"bold {COLOURS[result.verdict]}")
     return Group(title, grid, Text(head), *_missing(result), sentence)
+
+
+def found_places(result: AlignmentResult) -> RenderableType:
+    """How an alignment was found, and what its interchange test on the pairs held out says."""
+    lines = str(result).removeprefix(str(result.test)).strip().split("\n")
+    return Group(*map(Text, lines), Text(""), interchanged(result.test))
 
 
 def assessed(result: Assessment) -> RenderableType:

@@ -2,7 +2,8 @@
 
 The values at a site have the axes [batch, position, head, width]; an axis that the kind does not have, or that a single
 index selects, is absent. ``place.along(directions)`` means only the coordinates along some directions of the width, a
-subspace. A network's own adapter says whether it has the site.
+subspace; ``place.features(featurizer, which)`` some of its features. A network's own adapter says whether it has the
+site.
 """
 
 from collections.abc import Iterable

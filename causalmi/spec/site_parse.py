@@ -30,7 +30,7 @@ def parse(text: str) -> Site:
     """The site that ``text`` names: a TransformerLens hook name, or a printed `Site`.
 
     Raises SiteError when it is neither, or names a hook that has no counterpart here, and for a printed subspace, whose
-    directions are not in the text.
+    directions or featurizer are not in the text.
 
     >>> parse("blocks.3.attn.hook_z"), parse("resid_post(3, at='before:z')")
     (z(3), resid_post(3, at='before:z'))
@@ -41,6 +41,8 @@ def parse(text: str) -> Site:
         return Site(kind, int(layer.group()) if layer else None)
     if "hook_" in text:
         raise SiteError(f"{text!r} has no counterpart here; the hook names read are {', '.join(HOOKS)}")
+    if ").features(" in text:
+        raise SiteError(f"{text!r} does not hold its featurizer; parse what is before .features, and give it again")
     if ").along(" in text:
         raise SiteError(f"{text!r} does not hold its directions; parse what is before .along, and give them again")
     try:

@@ -4,12 +4,21 @@ Values at a site have the axes [batch, position, head, width]; an axis that the 
 index selects, is absent. A network's own adapter says whether it has the site.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from causalmi.errors import SiteError
 from causalmi.spec.basis import Basis
+from causalmi.spec.site_checks import (
+    bad_basis,
+    bad_features,
+    bad_indices,
+    is_position,
+    named,
+    show_indices,
+    show_position,
+)
 
 Position = int | str | Callable[[Any], Any] | tuple[Any, ...] | None
 
@@ -27,8 +36,9 @@ class Site:
 
     ``at`` selects positions, ``head`` attention heads (for k and v: key-value heads), ``neurons`` entries of the last
     axis, ``basis`` directions through these: the coordinates x R along them are the site's numbers, and the rest of x
-    is none of it. A single ``at`` or an int ``head`` drops its axis; a tuple keeps it, as does the last axis, whatever
-    its size. None means all. Raises SiteError when the fields do not go together.
+    is none of it. ``featurizer`` and the ``chosen`` features of it are the same with features instead of coordinates.
+    A single ``at`` or an int ``head`` drops its axis; a tuple keeps it, as does the last axis, whatever its size. None
+    means all. Raises SiteError when the fields do not go together.
     """
 
     kind: str
@@ -49,10 +59,14 @@ class Site:
         args = [str(x) for x in (self.layer,) if x is not None]
         args += [repr(x) for x in (self.path, self.head) if x is not None]
         if self.at is not None:
-            args.append(f"at={_show_position(self.at)}")
+            args.append(f"at={show_position(self.at)}")
         if self.neurons is not None:
-            args.append(f"neurons={_show_indices(self.neurons)}")
-        return f"{self.kind}({', '.join(args)})" + ("" if self.basis is None else f".along({self.basis})")
+            args.append(f"neurons={show_indices(self.neurons)}")
+        shown = f"{self.kind}({', '.join(args)})" + ("" if self.basis is None else f".along({self.basis})")
+        if self.featurizer is None:
+            return shown
+        which = "" if self.chosen is None else f", {show_indices(self.chosen)}"
+        return f"{shown}.features({named(self.featurizer)}{which})"
 
     __repr__ = __str__
 
@@ -64,7 +78,7 @@ class Site:
         """
         if not isinstance(neurons, slice) or neurons.stop is None:
             raise SiteError(f"{self}[{neurons}]: give a slice with an end, such as [0:8]")
-        if self.basis is not None:
+        if self.projected:
             raise SiteError(f"{self} is a subspace; choose its neurons first, as in place[0:8].along(directions)")
         return replace(self, neurons=tuple(range(neurons.start or 0, neurons.stop, neurons.step or 1)))
 
@@ -79,11 +93,34 @@ class Site:
         >>> make("module", path="layer1").along([0.0, 2.0]).basis.dims
         1
         """
-        if self.basis is not None:
+        if self.projected:
             raise SiteError(
                 f"{self} is a subspace already; begin with the whole place, and give all directions at once"
             )
         return replace(self, basis=directions if isinstance(directions, Basis) else Basis.of(directions))
+
+    def features(self, featurizer: Any, which: Any = None) -> "Site":
+        """The same place, only its features in the terms of ``featurizer``, or ``which`` of them, [..., features].
+
+        ``featurizer`` writes vectors of ``width`` numbers, the last axis after ``neurons``, as ``size`` features and a
+        rest: ``encode(x) -> (features, rest)``, ``decode(features, rest) -> x``. ``which`` is one index or several, in
+        the order in which they are read. An edit sets these features of x, and leaves the others and the rest: decode
+        (f', rest). A read sees encode(x) of what is there, which need not be what an edit before it has set. Sites are
+        equal when their featurizers are; most are when they are the same object. For linear subspaces use
+        :meth:`along`. Raises SiteError for what is no featurizer, for features that it does not have, for attention
+        weights, and for a site that has directions or features already.
+        """
+        if self.projected:
+            raise SiteError(f"{self} is a subspace already; begin with the whole place, and give all features at once")
+        which = which.tolist() if hasattr(which, "tolist") else which
+        several = which if isinstance(which, Iterable) else () if which is None else (which,)
+        chosen = None if which is None else tuple(i.item() if hasattr(i, "item") else i for i in several)
+        return replace(self, featurizer=featurizer, chosen=chosen)
+
+    @property
+    def projected(self) -> bool:
+        """Whether its numbers are coordinates or features of vectors instead of their entries."""
+        return self.basis is not None or self.featurizer is not None
 
 
 def make(
@@ -108,50 +145,26 @@ def _problem(site: Site) -> str | None:
         return f"has no heads; {', '.join(HEAD_KINDS)} have"
     indices = [("layer", (site.layer,)), ("head", _as_tuple(site.head)), ("neurons", site.neurons)]
     for name, values in indices:
-        if problem := _bad_indices(name, values):
+        if problem := bad_indices(name, values):
             return problem
-    if site.basis is not None and (problem := _bad_basis(site)):
+    if problem := _bad_terms(site):
         return problem
-    return None if _is_position(site.at) else (
+    return None if is_position(site.at) else (
         f"at={site.at!r} is no position; give an int, 'last', a name of the template such as 'z', 'z:first', 'z:all', "
         "'before:z' or 'after:z', a callable, or a list of these"
     )  # fmt: skip
 
 
-def _bad_basis(site: Site) -> str | None:
-    if not isinstance(site.basis, Basis):
-        return f"its basis is a {type(site.basis).__name__}; use .along(directions)"
-    if site.kind == "pattern":
-        return "attention weights are no vector with directions; take .along of z or head_out"
-    if site.neurons is not None and len(site.neurons) != site.basis.width:
-        return f"its directions have {site.basis.width} numbers, and {len(site.neurons)} neurons are chosen"
-    return None
-
-
-def _bad_indices(name: str, values: Sequence[Any] | None) -> str | None:
-    if values is None or values == (None,):
-        return None
-    if not isinstance(values, tuple) or not values or not all(type(x) is int and x >= 0 for x in values):
-        return f"{name} is {values!r}, it must be one or more whole numbers from 0"
-    return f"{name} names the same index twice: {values}" if len(set(values)) < len(values) else None
-
-
-def _is_position(at: Any) -> bool:
-    if isinstance(at, tuple):
-        return bool(at) and all(_is_position(p) and p is not None for p in at)
-    return at is None or type(at) is int or (isinstance(at, str) and bool(at)) or callable(at)
+def _bad_terms(site: Site) -> str | None:
+    """What is wrong with the terms in which a site's vectors are written."""
+    if site.basis is not None and site.featurizer is not None:
+        return "it has both directions and features; give one of them"
+    if site.basis is not None:
+        return bad_basis(site.kind, site.neurons, site.basis)
+    if site.featurizer is not None:
+        return bad_features(site.kind, site.neurons, site.featurizer, site.chosen)
+    return None if site.chosen is None else "features are chosen of no featurizer; use .features(featurizer, which)"
 
 
 def _as_tuple(x: Any) -> Any:
     return x if x is None or isinstance(x, tuple) else (x,)
-
-
-def _show_position(at: Any) -> str:
-    if isinstance(at, tuple):
-        return "[" + ", ".join(map(_show_position, at)) + "]"
-    return getattr(at, "__name__", repr(at)) if callable(at) else repr(at)
-
-
-def _show_indices(indices: tuple[int, ...]) -> str:
-    span = range(indices[0], indices[-1] + 1)
-    return repr(span) if len(indices) > 1 and indices == tuple(span) else repr(list(indices))

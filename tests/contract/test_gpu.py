@@ -5,7 +5,8 @@ import torch
 
 import causalmi as cm
 from causalmi import site
-from tests.networks import Network, every_decoder, every_network
+from tests.featurizers import KINDS, Kind
+from tests.networks import Network, every_decoder, every_network, llama
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -53,3 +54,13 @@ def test_a_scrub_draws_the_same_and_ends_in_the_same_result() -> None:
     here, there = (cm.scrub(told, cm.load_model(told.model, device=d), n=40) for d in ("cpu", "cuda"))
     assert here.nodes.equals(there.nodes)
     assert list(here.frame["scrubbed"]) == pytest.approx(list(there.frame["scrubbed"]))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.name)
+def test_a_featurizer_of_the_cpu_serves_a_network_on_the_gpu(kind: Kind) -> None:
+    tokens, some = torch.arange(15).view(3, 5) % 10, site.resid_post(1, at=-1).features(kind.make(32), (1, 0))
+    here, there = (cm.load_model(llama(), device=device) for device in ("cpu", "cuda"))
+    own = there.capture(tokens, some)[some]
+    torch.testing.assert_close(own.cpu(), here.capture(tokens, some)[some])
+    edited = [m.run(tokens, edits={some: own.cpu() + 1}).logits.cpu() for m in (here, there)]
+    torch.testing.assert_close(*edited)

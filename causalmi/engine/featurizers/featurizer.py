@@ -4,7 +4,9 @@ A featurizer may be anything, a rotation or a dictionary, as long as nothing is 
 puts together again. An interchange of features changes those features alone, and leaves the rest as it was on the base.
 """
 
-from typing import Protocol, runtime_checkable
+from contextlib import suppress
+from typing import Any, Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
@@ -12,6 +14,7 @@ from torch import Tensor
 
 from causalmi.errors import SiteError
 from causalmi.rng import torch_stream
+from causalmi.spec.site_checks import named
 
 EXACT = {torch.float64: 1e-9}  # how far, as a share of the largest number, a split and its sum may be apart
 ROUNDED = 1e-4
@@ -48,24 +51,67 @@ def prove(featurizer: Featurizer, x: Float[Tensor, "... width"]) -> None:
 
     An interchange of every feature with its own value would otherwise change the run.
     """
+    x = x.detach()
     with torch.no_grad():
-        features, rest = featurizer.encode(precise(x))
+        features, rest = _split(featurizer, precise(x))
         again = featurizer.decode(features, rest)
     if features.shape != (*x.shape[:-1], featurizer.size) or again.shape != x.shape:
         raise SiteError(
-            f"{featurizer} gives features {list(features.shape)} and a vector {list(again.shape)} for {list(x.shape)}; "
-            f"they must be {[*x.shape[:-1], featurizer.size]} and {list(x.shape)}"
+            f"{named(featurizer)} gives features {list(features.shape)} and a vector {list(again.shape)} for "
+            f"{list(x.shape)}; they must be {[*x.shape[:-1], featurizer.size]} and {list(x.shape)}"
         )
-    size = max(1.0, float(x.abs().max()))
-    off = float((again - precise(x)).abs().max()) / size
+    off = _off(again, precise(x))
     if not off <= EXACT.get(x.dtype, ROUNDED):  # NaN is none either
         raise SiteError(
-            f"{featurizer} does not give a vector back: decode(*encode(x)) is off by {off:.2g} of its size, so putting "
-            "in a vector's own features would change it; let encode return what the features miss as the rest"
+            f"{named(featurizer)} does not give a vector back: decode(*encode(x)) is off by {off:.2g} of its size, so "
+            "putting in a vector's own features would change it; let encode return what the features miss as the rest"
         )
 
 
-def tried(featurizer: Featurizer) -> None:
-    """The same on random vectors, of length about sqrt(width), float64 where it computes in that."""
-    x = torch.randn(TRIED, featurizer.width, generator=torch_stream(0, "featurizer"))
-    prove(featurizer, x)
+def tried(featurizer: Featurizer, like: Tensor) -> None:
+    """The same once on random vectors of length about sqrt(width), in the precision and on the device of ``like``.
+
+    One that calls itself linear must also encode the middle of two vectors as the middle of their features.
+    """
+    with suppress(TypeError):  # of what cannot be kept weakly, so that it is tried again
+        if like.dtype in _TRIED.setdefault(featurizer, set()):
+            return
+    drawn = torch.randn(2 * TRIED, featurizer.width, generator=torch_stream(0, "featurizer"), dtype=torch.float64)
+    x = precise(drawn.to(like))
+    try:
+        prove(featurizer, x)
+        if featurizer.linear:
+            _prove_linear(featurizer, x)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise SiteError(f"{named(featurizer)} fails on vectors of {list(x.shape)}, {x.dtype}: {error}") from error
+    with suppress(TypeError):
+        _TRIED[featurizer].add(like.dtype)
+
+
+def _prove_linear(featurizer: Featurizer, x: Float[Tensor, "n width"]) -> None:
+    with torch.no_grad():
+        first, second = x.chunk(2)
+        a, b, middle = (_split(featurizer, part)[0] for part in (first, second, (first + second) / 2))
+    if not _off(middle, (a + b) / 2) <= EXACT.get(x.dtype, ROUNDED):
+        raise SiteError(
+            f"{named(featurizer)} says that it is linear, and encodes the middle of two vectors as something else than "
+            "the middle of their features; set linear=False"
+        )
+
+
+def _split(featurizer: Featurizer, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    found: Any = featurizer.encode(x)
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise SiteError(
+            f"encode of {named(featurizer)} gives a {type(found).__name__}, it must give two things: the features, and "
+            "the rest that they miss; ModuleFeaturizer(encoder, decoder, ...) keeps that for you"
+        )
+    return found
+
+
+def _off(a: Tensor, b: Tensor) -> float:
+    """How far two are apart, as a share of the larger of 1 and the largest number."""
+    return float((a - b).abs().max()) / max(1.0, float(b.abs().max()))
+
+
+_TRIED: WeakKeyDictionary[Featurizer, set[torch.dtype]] = WeakKeyDictionary()  # a featurizer never changes

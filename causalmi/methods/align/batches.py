@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -41,7 +42,7 @@ class Piece:
             )
             for step in self.todo.steps
         )
-        return replace(self.todo, steps=steps)
+        return self.todo.doing(steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +53,18 @@ class Pool:
     """
 
     swap: Swap
-    _recorded: dict[int, list[list[tuple[slice, Recording]]]] = field(default_factory=dict, init=False, repr=False)
+    _recorded: dict[int, list[list[tuple[slice, Recording]]]] = field(default_factory=dict, repr=False)
 
     def recorded(self, size: int) -> list[list[tuple[slice, Recording]]]:
         """Recordings of the bases for each ``size`` pairs, in pieces where memory asks for it."""
         if size not in self._recorded:
             self._recorded[size] = list(recorded(self.swap, size))
+            self.swap.reuse([piece for batch in self._recorded[size] for piece in batch])
         return self._recorded[size]
+
+    def like(self, swap: Swap) -> "Pool":
+        """The same bases in another swap, not recorded again."""
+        return replace(self, swap=swap, _recorded=self._recorded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,20 +103,23 @@ class Batches:
 def recorded(swap: Swap, size: int) -> Iterator[list[tuple[slice, Recording]]]:
     """Recordings of the bases for each ``size`` pairs, in pieces where memory asks for it.
 
-    Those for which none is left are not kept: their runs are whole ones.
+    Those for which none is left are not kept: their runs are whole ones. Batches are made equal up to one pair, since a
+    small last one would count as much as the others.
     """
-    at, kept, pairs = readout_of(swap.model, swap.pairs), 0, swap.pairs
+    at, kept, n = readout_of(swap.model, swap.pairs), 0, len(swap.pairs)
+    batches = -(-n // size)
+    ends = [n * i // batches for i in range(batches + 1)]
     most = min(size, swap.batch_size or size)
-    for start in range(0, len(pairs), size):
+    for start, end in pairwise(ends):
 
         def one(rows: slice, start: int = start) -> tuple[slice, Recording]:
             nonlocal kept
             here = slice(start + rows.start, start + rows.stop)
-            recording = swap.model.record(pairs.base.rows(here), at=at, resume=kept < KEPT)
+            recording = swap.model.record(swap.pairs.base.rows(here), at=at, resume=kept < KEPT)
             kept += recording.numbers
             return here, recording
 
-        yield list(in_pieces(min(size, len(pairs) - start), most, one))
+        yield list(in_pieces(end - start, most, one))
 
 
 def gates(subsets: Sequence[Subset], chosen: Int[Tensor, " n"], variables: Sequence[str]) -> Float[Tensor, "n v"]:

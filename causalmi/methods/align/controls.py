@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 
 from causalmi.engine.model import Model
-from causalmi.errors import SiteError
+from causalmi.errors import SiteError, SpecError
 from causalmi.methods.align.batches import Batches, Pool
 from causalmi.methods.align.choose import Candidate, best, candidates
-from causalmi.methods.align.das import Subspaces
 from causalmi.methods.align.judging import judged
 from causalmi.methods.align.method import Method, Problem
+from causalmi.methods.align.subspaces import Subspaces
 from causalmi.methods.controls import Control, ShuffledSources
 from causalmi.methods.subsets import Subset
 from causalmi.methods.swap import Alignment, Swap
 from causalmi.rng import stream
+from causalmi.spec.site import Site
 
 DRAWS = 16  # random subspaces that are tried in one run
 
@@ -32,10 +33,9 @@ class Search:
     problem: Problem
     taken: Candidate
 
-    def repeated(self, change: Callable[[Swap, str], Swap]) -> Alignment:
-        """What the same method finds at the same places when the interchanges it learns from are changed."""
-        train = Pool(change(self.problem.train.swap, "train"))
-        validation = Pool(change(self.problem.validation.swap, "validation"))
+    def repeated(self, change: Callable[[Pool, str], Pool]) -> Alignment:
+        """What the same method finds at the same places when the pairs it learns from are changed."""
+        train, validation = change(self.problem.train, "train"), change(self.problem.validation, "validation")
         problem = replace(self.problem, train=train, validation=validation, checkpoint=None, progress=None)
         found = candidates(problem, self.method.alone(self.taken.fitted.label).fits(problem))
         return found[best(found)].fitted.alignment
@@ -56,19 +56,19 @@ class Instead(Control):
     """The interchange of another alignment, possibly in another network or with other labels; sought when needed."""
 
     name: str
-    find: Callable[[], Alignment]
-    model: Model | None = None
+    find: Callable[[], tuple[Model, Alignment]]
     relabelled: bool = False
 
     @cached_property
-    def alignment(self) -> Alignment:
-        """What was found."""
+    def found(self) -> tuple[Model, Alignment]:
+        """A network, and what was found in it."""
         return self.find()
 
     def hits(self, swap: Swap, subset: Subset, seed: int) -> Tensor:
-        other = Swap(self.model or swap.model, swap.pairs, self.alignment, swap.batch_size, recorded=False)
+        model, alignment = self.found
+        other = Swap(model, swap.pairs, alignment, swap.batch_size, recorded=False)
         if self.relabelled:
-            other = relabelled(other, [subset], seed)
+            relabel(other, [subset], seed)
         return other.hits(subset, other.interchange(subset))
 
 
@@ -79,12 +79,11 @@ class UntrainedSearch(SearchControl):
     name = "searched in an untrained network"
 
     def of(self, search: Search) -> Control:
-        fresh = search.problem.model.untrained(search.problem.seed)
-        return Instead(
-            self.name,
-            lambda: search.repeated(lambda swap, _: Swap(fresh, swap.pairs, swap.alignment, swap.batch_size)),
-            fresh,
-        )
+        def find() -> tuple[Model, Alignment]:
+            fresh = search.problem.model.untrained(search.problem.seed)
+            return fresh, search.repeated(lambda pool, _: Pool(replace(pool.swap, model=fresh)))
+
+        return Instead(self.name, find)
 
 
 @dataclass(frozen=True)
@@ -96,11 +95,17 @@ class PermutedSearch(SearchControl):
     def of(self, search: Search) -> Control:
         subsets, seed = search.problem.subsets, search.problem.seed
 
-        def change(swap: Swap, part: str) -> Swap:
-            kept = replace(swap)
-            return relabelled(kept, subsets, int(stream(seed, "permuted", part).integers(2**31)))
+        def find() -> tuple[Model, Alignment]:
+            if not search.method.by_answers:
+                raise SpecError(search.method.name, ["it learns nothing from answers, so permuting them is no control"])
+            return search.problem.model, search.repeated(change)
 
-        return Instead(self.name, lambda: search.repeated(change), relabelled=True)
+        def change(pool: Pool, part: str) -> Pool:
+            again = pool.swap.within(pool.swap.alignment)  # what was run is not run again
+            relabel(again, subsets, int(stream(seed, "permuted", part).integers(2**31)))
+            return pool.like(again)
+
+        return Instead(self.name, find, relabelled=True)
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ class RandomSearch(SearchControl):
     name = "best of random subspaces"
 
     def of(self, search: Search) -> Control:
-        return Instead(self.name, lambda: _best_drawn(search))
+        return Instead(self.name, lambda: (search.problem.model, _best_drawn(search)))
 
 
 DEFAULT: tuple[Control | SearchControl, ...] = (
@@ -118,8 +123,8 @@ DEFAULT: tuple[Control | SearchControl, ...] = (
 )  # fmt: skip
 
 
-def relabelled(swap: Swap, subsets: Sequence[Subset], seed: int) -> Swap:
-    """The same interchanges, each pair with the answer of another one: that at the same place in its own choices."""
+def relabel(swap: Swap, subsets: Sequence[Subset], seed: int) -> None:
+    """Give each pair the expected answer of another one: that at the same place in its own choices."""
     choices = swap.pairs.choices
     for subset in subsets:
         labels = swap.expected(subset)
@@ -129,19 +134,19 @@ def relabelled(swap: Swap, subsets: Sequence[Subset], seed: int) -> Swap:
             labels = choices.gather(1, column[:, None])[:, 0]
         else:
             labels = labels[order]
-        swap._expected[subset] = labels
-    return swap
+        swap.expect(subset, labels)
 
 
 def _best_drawn(search: Search) -> Alignment:
     """The random subspaces that agree most often, each on one training batch."""
     problem, method = search.problem, search.method
-    dims = {
-        v: sum(s.basis.dims for s in sites if s.basis is not None) for v, sites in search.taken.fitted.alignment.items()
-    }
-    if not all(s.basis is not None for sites in search.taken.fitted.alignment.values() for s in sites):
+    sizes = {v: set(map(directions, sites)) for v, sites in search.taken.fitted.alignment.items()}
+    if 0 in set().union(*sizes.values()):
         raise SiteError("what was found is no subspace, so there are no random ones of its size")
-    batches = Batches(problem.train, problem.places, getattr(method, "batch", 64))
+    if any(len(each) > 1 for each in sizes.values()):
+        raise SiteError("what was found has another number of directions at each place, and random ones have one")
+    dims = {v: each.pop() for v, each in sizes.items()}
+    batches = Batches(problem.train, problem.places, method.batch)
     tries, top, found = getattr(method, "steps", 100), -1.0, None
     for number, start in enumerate(range(0, tries, DRAWS)):
         seeds = [
@@ -155,3 +160,8 @@ def _best_drawn(search: Search) -> Alignment:
                 top, found = agreed, drawn.found(i)
     assert found is not None  # one subspace is tried at least
     return found
+
+
+def directions(site: Site) -> int:
+    """How many directions, or neurons, of its place a site means; 0 for a whole place and for other features."""
+    return len(site.neurons or ()) if site.basis is None else site.basis.dims

@@ -1,20 +1,24 @@
 """How is an alignment trained? Adam on recorded batches, the validation pairs saying when it was at its best."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from causalmi.engine.mixture import Mixture
 from causalmi.errors import ModelError
-from causalmi.methods.align.batches import Batches, gates
-from causalmi.methods.align.judging import Score, judged
-from causalmi.methods.align.learner import Learner, Shares, mixtures
-from causalmi.methods.align.loss import Answering
+from causalmi.methods.align.batches import Batches
+from causalmi.methods.align.checkpoint import Kept
+from causalmi.methods.align.descent import Descent
+from causalmi.methods.align.judging import Counts, Score, counted
+from causalmi.methods.align.learner import Learner
 from causalmi.methods.align.method import Fitted, Problem, Trained
 from causalmi.rng import stream
-from causalmi.spec.site import Site
+
+
+def precision(module: nn.Module) -> torch.dtype:
+    """What is learned in: the network's own precision, at least float32."""
+    return torch.float64 if any(p.dtype == torch.float64 for p in module.parameters()) else torch.float32
 
 
 @dataclass(eq=False)
@@ -32,8 +36,8 @@ class Training:
 
     def __post_init__(self) -> None:
         learner, n = self.learner, self.learner.points
-        for value in learner.parameters.values():
-            value.requires_grad_()
+        kind = torch.zeros((), dtype=precision(self.problem.model.adapter.module), device=self.problem.model.device)
+        learner.parameters = {name: value.to(kind).requires_grad_() for name, value in learner.parameters.items()}
         rates = learner.rates(self.method.lr)
         groups = [{"params": [value], "lr": rates[name]} for name, value in learner.parameters.items()]
         self.rates = [float(group["lr"]) for group in groups]  # type: ignore[arg-type]
@@ -42,6 +46,7 @@ class Training:
         self.best = {name: value.detach().clone() for name, value in learner.parameters.items()}
         self.train = Batches(self.problem.train, self.problem.places, self.method.batch)
         self.validation = Batches(self.problem.validation, self.problem.places, self.method.batch)
+        self.descent = Descent(self.method, learner, self.train, self.problem.subsets)
 
     @property
     def active(self) -> list[int]:
@@ -49,12 +54,17 @@ class Training:
         return [i for i, idle in enumerate(self.idle) if idle < self.method.patience]
 
     def run(self) -> None:
-        """Train to the end."""
+        """Train to the end, from where the checkpoint says that it was left."""
+        kept = None if self.problem.checkpoint is None else Kept(self, self.problem.checkpoint)
+        if kept is not None:
+            kept.restore(self)
         while self.step < self.method.steps and self.active:
             self._learn()
             self.step += 1
-            if self.step % self.method.check == 0 or self.step == self.method.steps:
+            if self.step == self.method.steps or (not self.method.whole and self.step % self.method.check == 0):
                 self._choose()
+            if kept is not None:
+                kept.save(self)
             self._tell()
 
     def _learn(self) -> None:
@@ -62,22 +72,13 @@ class Training:
         left = 1 - self.step / self.method.steps
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * left
-        self.optimizer.zero_grad()
-        shares, active = self.learner.shares(self.step / self.method.steps), self.active
-        batch = self.train.pieces[self.step % len(self.train.pieces)]
-        n = batch[-1].rows.stop - batch[0].rows.start
-        answering, chosen = Answering(self.problem.train.swap.pairs), self._chosen()
-        for piece in batch:
-            logits = piece.run([self._edits(shares[i], chosen[piece.rows]) for i in active])
-            labels = self.train.labels(self.problem.subsets, chosen)[piece.rows]
-            (answering.loss(logits, labels, piece.rows).sum() / n).backward(retain_graph=True)
-        penalty = self.learner.penalty()
-        if penalty.requires_grad:
-            penalty[active].sum().backward()
+        number = self.step % len(self.train.pieces)
+        self.descent.set_gradients(number, self._chosen(), self.active, self.step / self.method.steps)
         if any(p.grad is not None and not bool(p.grad.isfinite().all()) for p in self.learner.parameters.values()):
             raise ModelError(f"the gradient is NaN or infinite at step {self.step}; try float32, or a lower lr")
-        self.optimizer.step()
         with torch.no_grad():
+            self.learner.tie()
+            self.optimizer.step()
             self.learner.settle()
 
     def _chosen(self) -> Tensor:
@@ -86,50 +87,56 @@ class Training:
         rng = stream(self.problem.seed, "sets", str(epoch))
         return torch.from_numpy(rng.integers(len(self.problem.subsets), size=len(self.problem.train.swap.pairs)))
 
-    def _edits(self, shares: Shares, chosen: Tensor) -> Mapping[Site, Mixture]:
-        places = self.problem.places
-        return mixtures(shares, places, gates(self.problem.subsets, chosen, places.variables))
-
     @torch.no_grad()
     def _choose(self) -> None:
         """Ask the validation pairs, and keep each point that is better than ever."""
         active = self.active
-        for i, found in zip(active, self.judged(active, hard=True), strict=True):
+        counts = self.judged(active, hard=True)
+        for i, found in zip(active, self._scores(counts), strict=True):
             self.idle[i] += 1
             if found > self.scores[i]:
                 self.scores[i], self.taken[i], self.idle[i] = found, self.step, 0
                 for name, value in self.learner.parameters.items():
                     self.best[name][i] = value[i]
 
-    def judged(self, points: Sequence[int], *, hard: bool) -> list[Score]:
-        """Each of the points on the validation pairs."""
+    def _scores(self, counts: Counts) -> list[Score]:
+        reached = self.method.scores(counts)
+        return [(float(x), -float(loss)) for x, loss in zip(reached, counts.loss, strict=True)]
+
+    def judged(self, points: Sequence[int], *, hard: bool) -> Counts:
+        """What each of the points answers on the validation pairs."""
         with torch.no_grad():
             every = self.learner.shares(self.step / self.method.steps, hard=hard)
         pieces = [piece for batch in self.validation.pieces for piece in batch]
-        return judged(self.validation, pieces, self.problem.subsets, [every[i] for i in points])
+        return counted(self.validation, pieces, self.problem.subsets, [every[i] for i in points])
 
     def _tell(self) -> None:
         if self.problem.progress is not None:
             self.problem.progress("training", self.step, self.method.steps)
 
-    def fitted(self) -> Iterator[Fitted]:
+    @torch.no_grad()
+    def fitted(self) -> list[Fitted]:
         """What each point found at its best."""
-        with torch.no_grad():
-            for name, value in self.learner.parameters.items():
-                value.copy_(self.best[name])
-            soft = self.judged(range(self.learner.points), hard=False)
-            for i in range(self.learner.points):
-                more = {
-                    "step": self.taken[i],
-                    "loss": -self.scores[i][1],
-                    "soft": soft[i][0],
-                    "off": self.learner.off(i),
-                }
-                yield Fitted(self.learner.labels[i], self.learner.found(i), more, self.learner.nonlinear)
+        for name, value in self.learner.parameters.items():
+            value.copy_(self.best[name])
+        more, found = self._more(), []
+        for i in range(self.learner.points):
+            own = {"step": self.taken[i], "loss": -self.scores[i][1], "off": self.learner.off(i)}
+            said = {**own, **self.learner.more(i), **{name: float(values[i]) for name, values in more.items()}}
+            found.append(Fitted(self.learner.labels[i], self.learner.found(i), said, self.learner.nonlinear))
+        return found
+
+    def _more(self) -> Mapping[str, Sequence[float]]:
+        """What the method says of the points, and how well they do with the masks that were trained."""
+        everything = range(self.learner.points)
+        found = dict(self.method.more(self.judged(everything, hard=True)))
+        if self.method.whole:
+            found["soft"] = self.judged(everything, hard=False).agreement.tolist()
+        return found
 
 
 def fit(method: Trained, problem: Problem) -> list[Fitted]:
     """Train all points of a method, and give what each found."""
-    training = Training(method, problem, method.learner(problem.places, problem.widths, problem.seed))
+    training = Training(method, problem, method.learner(problem))
     training.run()
-    return list(training.fitted())
+    return training.fitted()

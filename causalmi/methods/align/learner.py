@@ -53,9 +53,12 @@ class Learner(ABC):
     def found(self, point: int) -> Mapping[str, tuple[Site, ...]]:
         """The sites of each variable as this point has learned them."""
 
-    def penalty(self) -> Float[Tensor, " points"]:
+    def penalty(self, progress: float) -> Float[Tensor, " points"]:
         """What is added to each point's loss."""
         return torch.zeros(self.points)
+
+    def tie(self) -> None:  # noqa: B027  (most need none)
+        """Make one of the gradients of what several points are to learn in common, before each step."""
 
     def rates(self, lr: float) -> Mapping[str, float]:
         """The step of the optimizer for each of the parameters."""
@@ -67,6 +70,10 @@ class Learner(ABC):
     def off(self, point: int) -> float:
         """How far the learned directions are from orthonormal, the largest entry of |R^T R - 1|; 0 without any."""
         return 0.0
+
+    def more(self, point: int) -> Mapping[str, Any]:
+        """What else the table of fits says of a point, such as how much it learned to claim."""
+        return {}
 
     @property
     def nonlinear(self) -> bool:

@@ -7,9 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
 from causalmi.engine.model import Model
 from causalmi.errors import SpecError
 from causalmi.methods.align.batches import Pool
+from causalmi.methods.align.judging import Counts
 from causalmi.methods.align.places import Places
 from causalmi.methods.subsets import Subset
 from causalmi.methods.swap import Alignment
@@ -60,6 +65,7 @@ class Method(ABC):
     """A way to find alignments."""
 
     name: ClassVar[str]
+    batch: int = 64  # bases that are recorded together, of which steps of training take as many
 
     @abstractmethod
     def fits(self, problem: Problem) -> list[Fitted]:
@@ -67,6 +73,11 @@ class Method(ABC):
 
         Raises SpecError, before anything is run, for what does not fit the places.
         """
+
+    @property
+    def by_answers(self) -> bool:
+        """Whether it learns from the counterfactual answers."""
+        return True
 
     def alone(self, label: Mapping[str, Any]) -> "Method":
         """The same method for one of its points alone, as it stands in the table of fits."""
@@ -97,9 +108,23 @@ class Trained(Method):
     patience: int = 8
     seeds: int = 1
 
+    whole: ClassVar[bool] = False  # whether training goes to its end, which is then taken: for masks that harden
+
     @abstractmethod
-    def learner(self, places: Places, widths: Mapping[Site, int], seed: int) -> Any:
+    def learner(self, problem: Problem) -> Any:
         """What is learned."""
+
+    def weights(self, changed: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """How much each pair of a batch counts in its loss, given whether the answer is to differ from the base's."""
+        return torch.full(changed.shape, 1 / len(changed))
+
+    def scores(self, counts: Counts) -> Float[Tensor, " points"]:
+        """By what the best step of each point is chosen; of steps that are equal in it the one with the least loss."""
+        return counts.agreement
+
+    def more(self, counts: Counts) -> Mapping[str, Sequence[float]]:
+        """What else the table of fits says of the points, from their agreement on the validation pairs."""
+        return {}
 
     def fits(self, problem: Problem) -> list[Fitted]:
         from causalmi.methods.align.fitting import fit

@@ -14,14 +14,14 @@ from causalmi.rng import torch_stream
 
 
 def drawn(width: int, size: int, names: Sequence[str], seeds: Sequence[int]) -> Float[Tensor, "points width size"]:
-    """Random orthonormal columns, uniform, for each seed; the first k columns do not depend on ``size``."""
+    """Random orthonormal columns, uniform, for each seed, float64; the first k columns do not depend on ``size``."""
     raw = torch.stack(
         [
             torch.stack([torch.randn(width, generator=torch_stream(seed, *names, str(i))) for i in range(size)], dim=1)
             for seed in seeds
         ]
     )
-    return orthonormal(raw)
+    return orthonormal(raw.double())
 
 
 def orthonormal(raw: Float[Tensor, "points width size"]) -> Float[Tensor, "points width size"]:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from causalmi.errors import SpecError
-from causalmi.methods.circuits.hard_concrete import SHIFT, log_alpha_of, uniform
 from causalmi.methods.circuits.training import Gradient, Logits, MaskScorer, Setting, derivative, through_mask
+from causalmi.methods.hard_concrete import SHIFT, log_alpha_of, uniform
 
 START = 0.9  # the probability that an edge is kept, before training
 

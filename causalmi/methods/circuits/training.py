@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from causalmi.errors import DataError, ModelError, SpecError
-from causalmi.methods.circuits.hard_concrete import kept, sampled, uniform
 from causalmi.methods.circuits.moments import Moments, checked
 from causalmi.methods.circuits.problem import Problem, Progress, silent
 from causalmi.methods.circuits.scores import Scorer
+from causalmi.methods.hard_concrete import kept, sampled, uniform
 from causalmi.rng import torch_stream
 
 Logits = Float[Tensor, "class receiver sender"]

@@ -44,7 +44,7 @@ class Onward:
         adapter = self.model.adapter
         if not isinstance(adapter, DecoderAdapter) or not adapter.causal or by.kind not in STREAM:
             return False
-        if by.neurons is not None or by.basis is not None or not (self.reaches(a, by) and self.reaches(by, b)):
+        if by.neurons is not None or by.projected or not (self.reaches(a, by) and self.reaches(by, b)):
             return False
         first, there = self._positions(a, adapter), self._positions(by, adapter)
         last = (self.inputs.starts + self.inputs.lengths - 1)[:, None].cpu()

@@ -69,7 +69,7 @@ class DecoderReach(Reach):
 
     def _cuts(self, a: Site, by: Site) -> bool:
         """Whether ``by`` is all of the stream, or all that the part which ``a`` belongs to writes into it."""
-        if by.neurons is not None or getattr(by, "basis", None) is not None:
+        if by.neurons is not None or by.projected:
             return False
         own = a.layer == by.layer and any(a.kind in part[:-1] and by.kind == part[-1] for part in (ATTENTION, MLP))
         if own:

@@ -59,7 +59,11 @@ def _clash(model: Model, inputs: Inputs, sites: list[Site]) -> str | None:
 
 def _edited(site: Site) -> Site:
     """The site by which the same numbers are edited; part of a head's contribution is taken for all of it."""
-    return one_name(replace(site, neurons=None, basis=None) if site.kind == "head_out" else site)
+    return one_name(_all_of(site) if site.kind == "head_out" else site)
+
+
+def _all_of(site: Site) -> Site:
+    return replace(site, neurons=None, basis=None, featurizer=None, chosen=None)
 
 
 def _edges(graph: Graph, onward: Onward) -> Iterator[str]:

@@ -11,11 +11,11 @@ from scipy.special import expit
 
 import causalmi as cm
 from causalmi.errors import DataError, ModelError, SpecError
-from causalmi.methods.circuits.hard_concrete import kept, log_alpha_of, sampled, uniform
 from causalmi.methods.circuits.masks import EdgePruning, SampledMasks, SubnetworkProbing
 from causalmi.methods.circuits.problem import Problem
 from causalmi.methods.circuits.scores import edge_scores
 from causalmi.methods.circuits.training import derivative
+from causalmi.methods.hard_concrete import kept, log_alpha_of, sampled, uniform
 from causalmi.rng import torch_stream
 from causalmi.spec.graph import Graph
 from tests.methods.circuits.worked import network, pairs, worked
