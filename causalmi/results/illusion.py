@@ -139,8 +139,9 @@ class IllusionResult:
     def sentence(self) -> str:
         """Which variables' subspaces are illusory, and which could not be told."""
         untold = [f.variable for f in self.findings if f.illusory is None]
-        said = f"illusory: {', '.join(self.illusory)}" if self.illusory else "no illusion was found"
-        return said + (f"; cannot be told: {', '.join(untold)}" if untold else "")
+        told = [f"illusory: {', '.join(self.illusory)}" if self.illusory else "no illusion was found"]
+        parts = told if len(untold) < len(self.findings) else []
+        return "; ".join([*parts, f"cannot be told: {', '.join(untold)}"] if untold else parts)
 
     def to_dict(self) -> dict[str, Any]:
         """The result in plain values, for JSON; without the table of directions."""

@@ -101,6 +101,23 @@ def test_what_loses_information_is_refused() -> None:
         prove(Rare(), torch.full((2, 6), float("nan")))  # type: ignore[arg-type]
 
 
+class Crooked(Lossy):
+    """Linear to encode, and exact; what it decodes depends on how features and rest fit together."""
+
+    size = 1
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return x[..., :1], x
+
+    def decode(self, features: Tensor, rest: Tensor) -> Tensor:  # type: ignore[override]
+        return torch.where(features == rest[..., :1], rest, -rest)
+
+
+def test_what_only_encodes_linearly_is_not_linear() -> None:
+    with pytest.raises(SiteError, match="says that it is linear, and is not"):
+        tried(Crooked(), torch.zeros(0))  # type: ignore[arg-type]
+
+
 def test_a_featurizer_is_tried_once() -> None:
     calls = []
 

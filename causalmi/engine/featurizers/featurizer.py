@@ -71,7 +71,8 @@ def prove(featurizer: Featurizer, x: Float[Tensor, "... width"]) -> None:
 def tried(featurizer: Featurizer, like: Tensor) -> None:
     """The same once on random vectors of length about sqrt(width), in the precision and on the device of ``like``.
 
-    One that calls itself linear must also encode the middle of two vectors as the middle of their features.
+    One that calls itself linear must also be so: features of a middle are the middle of features, and vectors of
+    exchanged features add up to the same.
     """
     with suppress(TypeError):  # of what cannot be kept weakly, so that it is tried again
         if like.dtype in _TRIED.setdefault(featurizer, set()):
@@ -91,11 +92,14 @@ def tried(featurizer: Featurizer, like: Tensor) -> None:
 def _prove_linear(featurizer: Featurizer, x: Float[Tensor, "n width"]) -> None:
     with torch.no_grad():
         first, second = x.chunk(2)
-        a, b, middle = (_split(featurizer, part)[0] for part in (first, second, (first + second) / 2))
-    if not _off(middle, (a + b) / 2) <= EXACT.get(x.dtype, ROUNDED):
+        between = (first + second) / 2
+        (a, rest), (b, other), (middle, _) = (_split(featurizer, part) for part in (first, second, between))
+        crossed = featurizer.decode(a, other) + featurizer.decode(b, rest)  # what linear maps add up to again
+    limit = EXACT.get(x.dtype, ROUNDED)
+    if not (_off(middle, (a + b) / 2) <= limit and _off(crossed, first + second) <= limit):
         raise SiteError(
-            f"{named(featurizer)} says that it is linear, and encodes the middle of two vectors as something else than "
-            "the middle of their features; set linear=False"
+            f"{named(featurizer)} says that it is linear, and is not: features of the middle of two vectors are not "
+            "the middle of theirs, or features beside another's rest decode to what does not add up; set linear=False"
         )
 
 

@@ -4,7 +4,7 @@ What is learned, chosen and judged uses three parts of the pairs that share no b
 screens places: it misses variables that share a place with others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,23 +55,41 @@ def align(  # noqa: PLR0913  (the public call: what, on which network, how, wher
     _, seed = asked("align", hypothesis, n, seed)
     if not isinstance(method, Method):
         raise SpecError("align", [f"the method is {method!r}; give a value such as causalmi.DAS(dims=4)"])
+    chosen = _controls(controls)
     model = load_model(hypothesis.model if model is None else model)
     everywhere = wheres(hypothesis, model, sites)
     parts = Parts.of(_pairs(hypothesis, model, data, n, seed), seed)
     search = Searching(hypothesis, model, method, everywhere, parts, seed, batch_size, progress, checkpoint)
-    return search.result(tuple(controls))
+    return search.result(chosen)
 
 
 def _pairs(hypothesis: Hypothesis, model: Model, data: Any, n: int | None, seed: int) -> CounterfactualPairs:
-    """The pairs to divide: those given, or as many drawn.
-
-    They are drawn apart from those of the same seed that a later test of what is found draws.
-    """
+    """The pairs to divide: those given, or as many drawn."""
     if data is None:
-        apart = int(stream(seed, "pairs to align on").integers(2**31))
-        data, n = hypothesis.task.pairs(n or 2 * hypothesis.n, vary=list(hypothesis.variables), seed=apart), None
+        data, n = drawn_apart(hypothesis, n, seed), None
     if not isinstance(data, CounterfactualPairs) or n is not None:
         raise DataError("data must be CounterfactualPairs, as task.pairs makes, and n= is then left out")
     if missing := [v for v in hypothesis.variables if v not in data.vary]:
-        raise DataError(f"the pairs have no sources for {', '.join(missing)}; draw them with vary=")
+        raise DataError(
+            f"the pairs have no sources for {', '.join(missing)}; draw them with task.pairs(n, "
+            f"vary={list(hypothesis.variables)}, seed=0)"
+        )
     return data.claimed_by(hypothesis.task).bind(model.tokenizer)
+
+
+def _controls(given: Any) -> tuple[Control | SearchControl, ...]:
+    """The controls, of which one may be given by itself; raises SpecError for what is none."""
+    several = isinstance(given, Iterable) and not isinstance(given, str)
+    chosen = tuple(given) if several else (given,)
+    if bad := [c for c in chosen if not isinstance(c, Control | SearchControl)]:
+        raise SpecError("align", [f"{bad[0]!r} is no control; give values such as causalmi.ShuffledSources()"])
+    return chosen
+
+
+def drawn_apart(hypothesis: Hypothesis, n: int | None, seed: int) -> CounterfactualPairs:
+    """Pairs to align on, other than those of the same seed that a later test of what is found draws."""
+    apart = int(stream(seed, "pairs to align on").integers(2**31))
+    pairs: CounterfactualPairs = hypothesis.task.pairs(
+        n or 2 * hypothesis.n, vary=list(hypothesis.variables), seed=apart
+    )
+    return pairs

@@ -43,10 +43,13 @@ class BoundlessDAS(Annealed):
     temperature: tuple[float, float] | None = None
     name = "BoundlessDAS"
 
-    def learner(self, problem: Problem) -> Learner:
+    def refuse(self, problem: Problem) -> None:
         for place, variables in problem.places.at.items():
             if len(variables) > problem.widths[place]:
                 raise SpecError(self.name, [f"{place} has fewer directions than variables: {', '.join(variables)}"])
+
+    def learner(self, problem: Problem) -> Learner:
+        self.refuse(problem)
         return Boundaries(self, problem)
 
     def problems(self) -> list[str]:
@@ -123,9 +126,10 @@ class Boundaries(Learner):
             most = 1 - len(variables) * least
             sizes.copy_(least + free * (most / free.sum(-1, keepdim=True).clamp(min=max(most, 1e-12))))
 
-    def rates(self, lr: float) -> Mapping[str, float]:
+    def rates(self, lr: float, progress: float) -> Mapping[str, float]:
         turns = {str(place): step_of(lr, d) for place, d in self._widths.items()}
-        return {**turns, **{_sizes(place): SLOWER * lr for place in self._widths}}
+        slower = SLOWER * lr if progress < HARDENED else 0.0  # else what the optimizer remembers would move a boundary
+        return {**turns, **{_sizes(place): slower for place in self._widths}}
 
     def off(self, point: int) -> float:
         return max(off_orthonormal(orthonormal(self.parameters[str(p)])[point].detach()) for p in self.places.at)

@@ -18,7 +18,6 @@ from causalmi.spec.site import Site
 
 MOST = 20_000  # sets of one variable's neurons that are tried
 TOGETHER = 32  # sets that are tried in one run
-BATCH = 256
 Neurons = tuple[int, ...]
 
 
@@ -37,7 +36,7 @@ class BruteForceNeurons(Method):
     name = "best neurons"
 
     def fits(self, problem: Problem) -> list[Fitted]:
-        self._check(problem)
+        self.refuse(problem)
         ranked = {v: self._ranked(problem, v) for v in problem.places.variables}
         led_by = [islice(led(ranked, problem.places.of, v), self.kept) for v in ranked]
         found = [f for f in chain(*zip_longest(*led_by)) if f is not None]
@@ -49,7 +48,7 @@ class BruteForceNeurons(Method):
         found = [n for n in ("size", "kept") if type(getattr(self, n)) is not int or getattr(self, n) < 1]
         return [f"{n} is {getattr(self, n)!r}, it must be a whole number from 1" for n in found]
 
-    def _check(self, problem: Problem) -> None:
+    def refuse(self, problem: Problem) -> None:
         for v, places in problem.places.of.items():
             if len(places) > 1:
                 raise SpecError("BruteForceNeurons", [f"{v} is looked for at {len(places)} places; give it one"])
@@ -65,7 +64,7 @@ class BruteForceNeurons(Method):
         """All sets, the best one of the training pairs first."""
         (place,) = problem.places.of[variable]
         sets = list(self._sets(problem.widths[place]))
-        batches, scores = Batches(problem.train, problem.places, BATCH), list[Score]()
+        batches, scores = Batches(problem.train, problem.places, self.batch), list[Score]()
         pieces = [piece for batch in batches.pieces for piece in batch]
         for start in range(0, len(sets), TOGETHER):
             points = [_only(problem, variable, neurons) for neurons in sets[start : start + TOGETHER]]

@@ -30,6 +30,11 @@ class Candidate:
         return min(self.agreement.values(), key=lambda x: x.value)
 
     @property
+    def score(self) -> float:
+        """By what it is chosen: what its method says, else the agreement ``iia``."""
+        return float(self.fitted.more.get("score", self.iia.value))
+
+    @property
     def size(self) -> int:
         """How many numbers the variables have together; whole places count as all there is."""
         return sum(numbers(site) for sites in self.fitted.alignment.values() for site in sites)
@@ -68,13 +73,13 @@ def tally(swap: Swap, subset: Subset) -> Tally:
 
 
 def best(found: Sequence[Candidate]) -> int:
-    """The number of the smallest candidate that agrees as often as the best one, to within 0.02.
+    """The number of the smallest candidate whose score, the agreement for most methods, is within 0.02 of the best.
 
-    Of several as small, the one that agrees most often; then the one with the least loss; then the first.
+    Of several as small, the one with the highest score; then the one with the least loss; then the first.
     """
-    top = max(c.iia.value for c in found)
-    good = [i for i, c in enumerate(found) if c.iia.value >= top - TOLERANCE]
-    return min(good, key=lambda i: (found[i].size, -found[i].iia.value, found[i].fitted.more.get("loss", 0.0), i))
+    top = max(c.score for c in found)
+    good = [i for i, c in enumerate(found) if c.score >= top - TOLERANCE]
+    return min(good, key=lambda i: (found[i].size, -found[i].score, found[i].fitted.more.get("loss", 0.0), i))
 
 
 def table(found: Sequence[Candidate], chosen: int) -> pd.DataFrame:

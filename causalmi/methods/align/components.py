@@ -33,7 +33,7 @@ class PCAAlignment(Method):
         return False
 
     def fits(self, problem: Problem) -> list[Fitted]:
-        self._check(problem)
+        self.refuse(problem)
         seen = Observed(problem)
         owners = {place: self._shared(seen, place, variables) for place, variables in problem.places.at.items()}
         return [
@@ -53,7 +53,7 @@ class PCAAlignment(Method):
             return []
         return [f"dims is {self.dims!r}, it must be a whole number from 1, or a tuple of some"]
 
-    def _check(self, problem: Problem) -> None:
+    def refuse(self, problem: Problem) -> None:
         for place, variables in problem.places.at.items():
             if (wanted := max(self.tries) * len(variables)) > (width := problem.widths[place]):
                 said = f"{' and '.join(variables)} are to have {wanted} components at {place}, which has {width}"

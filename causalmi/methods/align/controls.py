@@ -1,19 +1,21 @@
-"""Would as much be found where nothing is? Searches with the same budget, which a true alignment must beat."""
+"""Would as much be found where nothing is? Searches at the chosen place and size, which a true alignment must beat."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
+import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from causalmi.engine.model import Model
-from causalmi.errors import SiteError, SpecError
+from causalmi.errors import CausalmiError, SiteError, SpecError
 from causalmi.methods.align.batches import Batches, Pool
 from causalmi.methods.align.choose import Candidate, best, candidates
-from causalmi.methods.align.judging import judged
+from causalmi.methods.align.judging import Score, judged
 from causalmi.methods.align.method import Method, Problem
 from causalmi.methods.align.subspaces import Subspaces
 from causalmi.methods.controls import Control, ShuffledSources
@@ -60,9 +62,18 @@ class Instead(Control):
     relabelled: bool = False
 
     @cached_property
+    def _sought(self) -> tuple[Model, Alignment] | CausalmiError:
+        try:
+            return self.find()
+        except CausalmiError as error:  # kept, so that it is not sought again for each set of variables
+            return error
+
+    @property
     def found(self) -> tuple[Model, Alignment]:
-        """A network, and what was found in it."""
-        return self.find()
+        """A network, and what was found in it; raises what the search did."""
+        if isinstance(self._sought, CausalmiError):
+            raise self._sought
+        return self._sought
 
     def hits(self, swap: Swap, subset: Subset, seed: int) -> Tensor:
         model, alignment = self.found
@@ -110,7 +121,10 @@ class PermutedSearch(SearchControl):
 
 @dataclass(frozen=True)
 class RandomSearch(SearchControl):
-    """The best of as many random subspaces of the same size as training had steps, each tried on one of its batches."""
+    """The best of as many random subspaces of the same size as training had steps.
+
+    Each is tried on one of its batches, and of the 16 best the validation pairs choose.
+    """
 
     name = "best of random subspaces"
 
@@ -124,42 +138,56 @@ DEFAULT: tuple[Control | SearchControl, ...] = (
 
 
 def relabel(swap: Swap, subsets: Sequence[Subset], seed: int) -> None:
-    """Give each pair the expected answer of another one: that at the same place in its own choices."""
-    choices = swap.pairs.choices
+    """Give each pair the expected answer of another one; where answers are chosen, any of its own candidates."""
     for subset in subsets:
-        labels = swap.expected(subset)
-        order = torch.from_numpy(stream(seed, "relabelled", *map(str, subset)).permutation(len(labels)))
-        if choices is not None:
-            column = (choices == labels[:, None]).int().argmax(1)[order]
-            labels = choices.gather(1, column[:, None])[:, 0]
-        else:
-            labels = labels[order]
-        swap.expect(subset, labels)
+        labels, rng = swap.expected(subset), stream(seed, "relabelled", *map(str, subset))
+        swap.expect(
+            subset,
+            labels[torch.from_numpy(rng.permutation(len(labels)))]
+            if swap.pairs.choices is None
+            else _drawn_among(swap.pairs.choices, rng),
+        )
+
+
+def _drawn_among(choices: Int[Tensor, "n c"], rng: np.random.Generator) -> Int[Tensor, " n"]:
+    """One of each row's different candidates, all as likely: which column an answer stands in says what it is of."""
+    again = (choices[:, :, None] == choices[:, None, :]).tril(-1).any(-1)
+    rank = torch.from_numpy(rng.random(choices.shape)).masked_fill(again, -1.0)
+    return choices.gather(1, rank.argmax(1, keepdim=True))[:, 0]
 
 
 def _best_drawn(search: Search) -> Alignment:
-    """The random subspaces that agree most often, each on one training batch."""
-    problem, method = search.problem, search.method
-    sizes = {v: set(map(directions, sites)) for v, sites in search.taken.fitted.alignment.items()}
+    """As many random subspaces as training had steps, each on one training batch; the best of them by validation."""
+    problem = search.problem
+    dims = _sizes(search.taken.fitted.alignment)
+    pools, size = (problem.train, problem.validation), search.method.batch
+    train, validation = (Batches(pool, problem.places, size) for pool in pools)
+    streams = (stream(problem.seed, "random subspace", str(i)) for i in range(search.method.tries_made))
+    seeds = [int(rng.integers(2**31)) for rng in streams]
+    scores = list[Score]()
+    for number, start in enumerate(range(0, len(seeds), DRAWS)):
+        pieces = train.pieces[number % len(train.pieces)]
+        drawn = _drawn(problem, dims, seeds[start : start + DRAWS])
+        scores += judged(train, pieces, problem.subsets, drawn.shares(1.0))
+    first = sorted(range(len(seeds)), key=lambda i: scores[i], reverse=True)[:DRAWS]
+    final = _drawn(problem, dims, [seeds[i] for i in first])
+    pieces = [piece for batch in validation.pieces for piece in batch]
+    reached = judged(validation, pieces, problem.subsets, final.shares(1.0))
+    return final.found(max(range(len(first)), key=lambda i: reached[i]))
+
+
+def _drawn(problem: Problem, dims: Mapping[str, int], seeds: Sequence[int]) -> Subspaces:
+    return Subspaces(problem.places, problem.widths, [(dims, seed) for seed in seeds], 0.0)
+
+
+def _sizes(found: Alignment) -> dict[str, int]:
+    """How many directions each variable has at its places; raises SiteError where there are no random ones as large."""
+    sizes = {v: set(map(directions, sites)) for v, sites in found.items()}
     if 0 in set().union(*sizes.values()):
         raise SiteError("what was found is no subspace, so there are no random ones of its size")
     if any(len(each) > 1 for each in sizes.values()):
         raise SiteError("what was found has another number of directions at each place, and random ones have one")
-    dims = {v: each.pop() for v, each in sizes.items()}
-    batches = Batches(problem.train, problem.places, method.batch)
-    tries, top, found = getattr(method, "steps", 100), -1.0, None
-    for number, start in enumerate(range(0, tries, DRAWS)):
-        seeds = [
-            int(stream(problem.seed, "random subspace", str(i)).integers(2**31))
-            for i in range(start, min(start + DRAWS, tries))
-        ]
-        drawn = Subspaces(problem.places, problem.widths, [(dims, seed) for seed in seeds], 0.0)
-        pieces = batches.pieces[number % len(batches.pieces)]
-        for i, (agreed, _) in enumerate(judged(batches, pieces, problem.subsets, drawn.shares(1.0))):
-            if agreed > top:
-                top, found = agreed, drawn.found(i)
-    assert found is not None  # one subspace is tried at least
-    return found
+    return {v: each.pop() for v, each in sizes.items()}
 
 
 def directions(site: Site) -> int:

@@ -41,21 +41,38 @@ class DAS(Trained):
     def alone(self, label: Mapping[str, Any]) -> "DAS":
         return replace(self, dims=next(d for d in self.tries if _shown(d) == label["dims"]))
 
+    def problems(self) -> list[str]:
+        if self.tries and all(map(_possible, self.tries)):
+            return super().problems()
+        said = f"dims is {self.dims!r}; give a whole number from 1, one for each variable, or a tuple of some of these"
+        return [*super().problems(), said]
+
+    def refuse(self, problem: Problem) -> None:
+        self._wanted(problem)
+
     def learner(self, problem: Problem) -> Learner:
+        points = [(dims, s) for dims in self._wanted(problem) for s in self.seeds_from(problem.seed)]
+        kind = Nested if self.nested else Subspaces
+        return kind(problem.places, problem.widths, points, self.lr)
+
+    def _wanted(self, problem: Problem) -> list[Mapping[str, int]]:
+        """How many directions each variable has in each try; raises SpecError for what does not fit the places."""
         wanted = [_dims(dims, problem.places.variables) for dims in self.tries]
         for dims in wanted:
             _refuse_whole(dims, problem.places, problem.widths)
-        if self.nested:
-            wanted = _ordered(wanted)
-        points = [(dims, s) for dims in wanted for s in self.seeds_from(problem.seed)]
-        kind = Nested if self.nested else Subspaces
-        return kind(problem.places, problem.widths, points, self.lr)
+        return _ordered(wanted) if self.nested else wanted
+
+
+def _possible(dims: Any) -> bool:
+    """Whether these are numbers of directions, for whatever variables."""
+    sizes = list(dims.values()) if isinstance(dims, Mapping) else [dims]
+    return bool(sizes) and all(type(k) is int and k > 0 for k in sizes)
 
 
 def _dims(dims: Dims, variables: tuple[str, ...]) -> Mapping[str, int]:
     """How many directions each variable has; raises SpecError."""
     table = dict.fromkeys(variables, dims) if isinstance(dims, int) else dict(dims)
-    if set(table) != set(variables) or not all(type(k) is int and k > 0 for k in table.values()):
+    if set(table) != set(variables):
         raise SpecError("DAS", [f"dims is {dims!r}; give a whole number from 1, or one for each of {variables}"])
     return table
 

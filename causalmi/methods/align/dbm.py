@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from causalmi.engine.featurizers.constants import constant
 from causalmi.engine.featurizers.featurizer import Featurizer, prove
 from causalmi.engine.featurizers.linear import Identity
 from causalmi.errors import SpecError
@@ -56,15 +57,21 @@ class DBM(Annealed):
     def alone(self, label: Mapping[str, Any]) -> "DBM":
         return super().alone(label) if self.gate != "budget" else replace(self, features=label["features"])
 
+    def refuse(self, problem: Problem) -> None:
+        for place, width in problem.widths.items():
+            if self.featurizer is None or isinstance(self.featurizer, Featurizer):
+                self._refuse_for(problem, place, Identity(width) if self.featurizer is None else self.featurizer)
+
     def learner(self, problem: Problem) -> Learner:
+        self.refuse(problem)
         featurizers = {place: self._featurizer(problem, place) for place in problem.places.at}
         labels = [{**each, "seed": seed} for each in self.tries for seed in self.seeds_from(problem.seed)]
-        for place, variables in problem.places.at.items():
-            wanted = max(len(variables), *(label.get("features", 0) for label in labels))
-            if wanted > (size := featurizers[place].size):
-                raise SpecError(self.name, [f"there are {size} features at {place}, and {wanted} would be needed"])
         weights = [float(label.get("penalty", 0.0)) for label in labels]
         return Masks(problem.places, featurizers, self._gate(labels), labels, weights, self.temperature)
+
+    @property
+    def ready_made(self) -> bool:
+        return isinstance(self.featurizer, Featurizer)
 
     def _gate(self, labels: list[dict[str, Any]]) -> Gate:
         if self.gate == "budget":
@@ -73,21 +80,24 @@ class DBM(Annealed):
 
     def _featurizer(self, problem: Problem, place: Site) -> Featurizer:
         """The terms in which a place is written; raises SpecError or SiteError for what is none of its width."""
-        width = problem.widths[place]
         if self.featurizer is None:
-            return Identity(width)
+            return Identity(problem.widths[place])
         values = vectors(problem, place)
-        found = self._made(values)
+        found: Any = self.featurizer if isinstance(self.featurizer, Featurizer) else self.featurizer(values)
+        self._refuse_for(problem, place, found)
+        featurizer: Featurizer = found
+        prove(constant(featurizer), values)
+        return featurizer
+
+    def _refuse_for(self, problem: Problem, place: Site, found: Any) -> None:
+        """What is no featurizer of a place's numbers, or has too few features; raises SpecError."""
+        width = problem.widths[place]
         if not isinstance(found, Featurizer) or found.width != width:
             of = getattr(found, "width", None)
             raise SpecError(self.name, [f"{found!r} is no featurizer of the {width} numbers at {place}, but of {of}"])
-        featurizer: Featurizer = found
-        prove(featurizer, values)
-        return featurizer
-
-    def _made(self, values: Tensor) -> Any:
-        assert self.featurizer is not None
-        return self.featurizer if isinstance(self.featurizer, Featurizer) else self.featurizer(values)
+        wanted = max(len(problem.places.at[place]), *(each.get("features", 0) for each in self.tries))
+        if wanted > found.size:
+            raise SpecError(self.name, [f"there are {found.size} features at {place}, and {wanted} would be needed"])
 
     def problems(self) -> list[str]:
         found = super().problems() + temperatures(self.temperature)

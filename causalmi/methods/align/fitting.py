@@ -38,9 +38,7 @@ class Training:
         learner, n = self.learner, self.learner.points
         kind = torch.zeros((), dtype=precision(self.problem.model.adapter.module), device=self.problem.model.device)
         learner.parameters = {name: value.to(kind).requires_grad_() for name, value in learner.parameters.items()}
-        rates = learner.rates(self.method.lr)
-        groups = [{"params": [value], "lr": rates[name]} for name, value in learner.parameters.items()]
-        self.rates = [float(group["lr"]) for group in groups]  # type: ignore[arg-type]
+        groups = [{"params": [value], "lr": 0.0} for value in learner.parameters.values()]  # set in each step
         self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
         self.scores, self.taken, self.idle = [(-1.0, -float("inf"))] * n, [0] * n, [0] * n
         self.best = {name: value.detach().clone() for name, value in learner.parameters.items()}
@@ -69,11 +67,12 @@ class Training:
 
     def _learn(self) -> None:
         """One step of the optimizer."""
-        left = 1 - self.step / self.method.steps
-        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * left
+        progress = self.step / self.method.steps
+        rates = self.learner.rates(self.method.lr, progress)
+        for group, name in zip(self.optimizer.param_groups, self.learner.parameters, strict=True):
+            group["lr"] = rates[name] * (1 - progress)
         number = self.step % len(self.train.pieces)
-        self.descent.set_gradients(number, self._chosen(), self.active, self.step / self.method.steps)
+        self.descent.set_gradients(number, self._chosen(), self.active, progress)
         if any(p.grad is not None and not bool(p.grad.isfinite().all()) for p in self.learner.parameters.values()):
             raise ModelError(f"the gradient is NaN or infinite at step {self.step}; try float32, or a lower lr")
         with torch.no_grad():
@@ -89,15 +88,22 @@ class Training:
 
     @torch.no_grad()
     def _choose(self) -> None:
-        """Ask the validation pairs, and keep each point that is better than ever."""
+        """Ask the validation pairs, and keep what is better than ever: a point, or all that learn together."""
         active = self.active
-        counts = self.judged(active, hard=True)
-        for i, found in zip(active, self._scores(counts), strict=True):
-            self.idle[i] += 1
-            if found > self.scores[i]:
-                self.scores[i], self.taken[i], self.idle[i] = found, self.step, 0
-                for name, value in self.learner.parameters.items():
-                    self.best[name][i] = value[i]
+        found = dict(zip(active, self._scores(self.judged(active, hard=True)), strict=True))
+        for points in self.learner.together():
+            if points[0] in found:  # they end together, too
+                better = _mean([found[i] for i in points]) > _mean([self.scores[i] for i in points])
+                for i in points:
+                    self.idle[i] += 1
+                    if better:
+                        self._keep(i, found[i])
+
+    def _keep(self, point: int, score: Score) -> None:
+        """This step is the best of a point."""
+        self.scores[point], self.taken[point], self.idle[point] = score, self.step, 0
+        for name, value in self.learner.parameters.items():
+            self.best[name][point] = value[point]
 
     def _scores(self, counts: Counts) -> list[Score]:
         reached = self.method.scores(counts)
@@ -133,6 +139,11 @@ class Training:
         if self.method.whole:
             found["soft"] = self.judged(everything, hard=False).agreement.tolist()
         return found
+
+
+def _mean(scores: Sequence[Score]) -> Score:
+    agreement, loss = (sum(each) / len(scores) for each in zip(*scores, strict=True))
+    return agreement, loss
 
 
 def fit(method: Trained, problem: Problem) -> list[Fitted]:

@@ -29,8 +29,8 @@ Shares: TypeAlias = Mapping[Site, Share]
 class Learner(ABC):
     """Several ``points`` (numbers of dimensions, seeds) that are learned at the same places in one run.
 
-    ``parameters`` have an axis of points first; nothing of one point depends on another, so that a point learned alone
-    ends in the same numbers up to rounding.
+    ``parameters`` have an axis of points first; nothing of a point depends on those that are not ``together`` with it,
+    so that a point learned without them ends in the same numbers up to rounding.
     """
 
     places: Places
@@ -60,8 +60,12 @@ class Learner(ABC):
     def tie(self) -> None:  # noqa: B027  (most need none)
         """Make one of the gradients of what several points are to learn in common, before each step."""
 
-    def rates(self, lr: float) -> Mapping[str, float]:
-        """The step of the optimizer for each of the parameters."""
+    def together(self) -> list[list[int]]:
+        """The points that learn one thing in common, so that the best step is the same for all of them."""
+        return [[i] for i in range(self.points)]
+
+    def rates(self, lr: float, progress: float) -> Mapping[str, float]:
+        """The step of the optimizer for each of the parameters, before it grows smaller in the course of training."""
         return dict.fromkeys(self.parameters, lr)
 
     def settle(self) -> None:  # noqa: B027  (most need none)

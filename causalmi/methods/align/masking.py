@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from causalmi.engine.featurizers.constants import constant
 from causalmi.engine.featurizers.featurizer import Featurizer
 from causalmi.engine.featurizers.linear import Identity, Turned, basis_of
 from causalmi.methods.align.annealed import fallen
@@ -49,7 +50,7 @@ class Masks(Learner):
     def shares(self, progress: float, *, hard: bool = False) -> list[Shares]:
         masks = {p: self.hard(p)[0].float() if hard else self.soft(p, progress) for p in self.places.at}
         return [
-            {place: Share(self._featurizers[place], masks[place][i]) for place in self.places.at}
+            {place: Share(constant(self._featurizers[place]), masks[place][i]) for place in self.places.at}
             for i in range(self.points)
         ]
 

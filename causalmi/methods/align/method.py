@@ -51,8 +51,9 @@ class Problem:
 class Fitted:
     """One alignment that a method found: what it is (``{"dims": 4, "seed": 0}``), its sites, and how it came about.
 
-    ``more`` are numbers for the table of fits, such as the accuracy with soft masks. ``nonlinear``: features may be
-    computed from what the vectors only imply, so that a network without the variable could seem to have it.
+    ``more`` are numbers for the table of fits, such as the accuracy with soft masks; ``score`` is among them where fits
+    are chosen by something else than the agreement. ``nonlinear``: features may be computed from what the vectors only
+    imply, so that a network without the variable could seem to have it.
     """
 
     label: Mapping[str, Any]
@@ -74,10 +75,23 @@ class Method(ABC):
         Raises SpecError, before anything is run, for what does not fit the places.
         """
 
+    def refuse(self, problem: Problem) -> None:  # noqa: B027  (most fit everywhere)
+        """Raise SpecError or SiteError for what does not fit the places, before anything is run."""
+
     @property
     def by_answers(self) -> bool:
         """Whether it learns from the counterfactual answers."""
         return True
+
+    @property
+    def ready_made(self) -> bool:
+        """Whether its features were made beforehand, and are not made again for another network."""
+        return False
+
+    @property
+    def tries_made(self) -> int:
+        """How many alignments it tries, or steps it takes, for one that it finds."""
+        return 100
 
     def alone(self, label: Mapping[str, Any]) -> "Method":
         """The same method for one of its points alone, as it stands in the table of fits."""
@@ -88,6 +102,9 @@ class Method(ABC):
         return []
 
     def __post_init__(self) -> None:
+        for name, value in list(vars(self).items()):
+            if isinstance(value, list):  # several are a tuple, which does not change
+                object.__setattr__(self, name, tuple(value))
         if problems := self.problems():
             raise SpecError(type(self).__name__, problems)
 
@@ -130,6 +147,10 @@ class Trained(Method):
         from causalmi.methods.align.fitting import fit
 
         return fit(self, problem)
+
+    @property
+    def tries_made(self) -> int:
+        return self.steps
 
     def seeds_from(self, seed: int) -> list[int]:
         """The seed of each start."""

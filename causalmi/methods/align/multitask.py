@@ -20,9 +20,10 @@ class MultiTaskDAS(DAS):
     """DAS in which pairs whose answer is to change and those whose answer is to stay have equal weight.
 
     Which ones they are follows from the causal model: an interchange either changes its answer (cause) or does not
-    (isolate). In each batch either kind has half of the loss. The best step is the one with the highest disentangle =
-    (cause + isolate) / 2, where both are agreements on the validation pairs, means over the sets of variables; the
-    table of fits has all three. Raises DataError when the pairs that it is judged by are all of one kind.
+    (isolate). In each batch either kind has half of the loss. The best step, and then the best fit (``score``), is the
+    one with the highest disentangle = (cause + isolate) / 2, where both are agreements on the validation pairs, means
+    over the sets of variables; the table of fits has all three. Raises DataError when the pairs that it is judged by
+    are all of one kind.
     """
 
     name = "MultiTaskDAS"
@@ -39,4 +40,5 @@ class MultiTaskDAS(DAS):
 
     def more(self, counts: Counts) -> Mapping[str, Sequence[float]]:
         isolate, cause = counts.rate(0), counts.rate(1)
-        return {"cause": cause.tolist(), "isolate": isolate.tolist(), "disentangle": ((cause + isolate) / 2).tolist()}
+        both = ((cause + isolate) / 2).tolist()
+        return {"cause": cause.tolist(), "isolate": isolate.tolist(), "disentangle": both, "score": both}

@@ -46,7 +46,10 @@ class Searching:
         for pool in (train, validation):
             pool.recorded(self.method.batch)
         self._able(train.swap)
-        problems = self._kept([self._problem(train, validation, places) for places in self.everywhere])
+        problems = [self._problem(train, validation, places) for places in self.everywhere]
+        for problem in problems:
+            self.method.refuse(problem)
+        problems = self._kept(problems)
         found: list[tuple[Problem, Candidate]] = []
         for problem in problems:
             found += [(problem, c) for c in candidates(problem, self.method.fits(problem))]
@@ -90,7 +93,7 @@ class Searching:
                 "an alignment in features that are no linear map can be found in any network, and the search in an "
                 f"untrained one cannot be had here ({reason}); give a linear featurizer"
             )
-        return test
+        return _untold(test) if computing and search.method.ready_made else test
 
     @property
     def subsets(self) -> list[Subset]:
@@ -102,9 +105,9 @@ class Searching:
         sites = {
             v: tuple(dict.fromkeys(s for p in self.everywhere for s in p.of[v])) for v in self.hypothesis.variables
         }
-        swap = Swap(self.model, pairs, sites, self.batch_size)
-        swap.check()
-        return Pool(swap)
+        for places in self.everywhere:  # they are edited one after the other, and may overlap
+            Swap(self.model, pairs, places.of, self.batch_size).check()
+        return Pool(Swap(self.model, pairs, sites, self.batch_size))
 
     def _test(self, places: Places) -> Swap:
         """The pairs that judge, with what their sources have at ``places``."""
@@ -125,6 +128,16 @@ class Searching:
         own = accuracy(swap.pairs, swap.base, {v: swap.source(v) for v in swap.alignment}).estimate()
         if reason := too_inaccurate(self.hypothesis.rule, own):
             raise TooInaccurateError(f"there is nothing to align: {reason.removeprefix('uninformative: ')}")
+
+
+def _untold(test: InterchangeResult) -> InterchangeResult:
+    """The test without a verdict: in the untrained network the features would have to be made again."""
+    why = (
+        "uninformative: the features are no linear map and were made beforehand, so they may compute what they are "
+        "said to find, which no search in an untrained network can show; give a function that makes them from values. "
+    )
+    findings = [replace(f, verdict="uninformative", sentence=why + f.sentence) for f in test.findings]
+    return replace(test, findings=tuple(findings))
 
 
 def aligned_by(hypothesis: Hypothesis, method: Method, taken: Candidate) -> Hypothesis:

@@ -32,8 +32,19 @@ class SnapToLocalist(Method):
     name = "snapped to neurons"
 
     @property
+    def batch(self) -> int:  # type: ignore[override]
+        return self.of.batch
+
+    @property
     def by_answers(self) -> bool:
         return self.of.by_answers
+
+    @property
+    def tries_made(self) -> int:
+        return self.of.tries_made
+
+    def refuse(self, problem: Problem) -> None:
+        self.of.refuse(problem)
 
     def fits(self, problem: Problem) -> list[Fitted]:
         found = self.of.fits(problem)

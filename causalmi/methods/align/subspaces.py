@@ -45,7 +45,7 @@ class Subspaces(Learner):
         for name, raw in self.parameters.items():
             self.parameters[name].copy_(orthonormal(raw))
 
-    def rates(self, lr: float) -> Mapping[str, float]:
+    def rates(self, lr: float, progress: float) -> Mapping[str, float]:
         return {str(place): step_of(lr, width) for place, width in self._widths.items()}
 
     def off(self, point: int) -> float:
@@ -81,11 +81,14 @@ class Nested(Subspaces):
     the columns of the smaller are the first of the larger. Points must be given from the smallest on.
     """
 
+    def together(self) -> list[list[int]]:
+        seeds = dict.fromkeys(seed for _, seed in self._points)
+        return [[i for i, (_, s) in enumerate(self._points) if s == seed] for seed in seeds]
+
     def tie(self) -> None:
-        together = {seed: [i for i, (_, s) in enumerate(self._points) if s == seed] for _, seed in self._points}
         for value in self.parameters.values():
             assert value.grad is not None
-            for points in together.values():
+            for points in self.together():
                 value.grad[points] = value.grad[points].mean(0)
 
     def _owned(self, place: Site, point: int) -> Mapping[str, list[int]]:

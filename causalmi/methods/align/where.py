@@ -9,17 +9,26 @@ from causalmi.methods.align.places import Places
 from causalmi.spec.hypothesis import Hypothesis
 from causalmi.spec.site import Grid, Site
 
-Where: TypeAlias = Grid | Site | Sequence[Site | Mapping[str, Site | Sequence[Site]]]
+Where: TypeAlias = (
+    Grid | Site | Mapping[str, Site | Sequence[Site]] | Sequence[Site | Mapping[str, Site | Sequence[Site]]]
+)
 
 
 def wheres(hypothesis: Hypothesis, model: Model, sites: Where | None) -> list[Places]:
     """Each place, or set of places, to search; raises SpecError for what is none."""
     if sites is None:
         return [Places.wide({v: hypothesis.sites(v) for v in hypothesis.variables})]
-    listed = model.sites(sites) if isinstance(sites, Grid) else (sites,) if isinstance(sites, Site) else tuple(sites)
+    listed = _listed(model, sites)
     if not listed:
         raise SpecError("align", ["sites is empty; give at least one place, or leave it out"])
     return list({str(p): p for p in (_places(hypothesis, each) for each in listed)}.values())
+
+
+def _listed(model: Model, sites: Any) -> tuple[Any, ...]:
+    if isinstance(sites, Grid):
+        return model.sites(sites)
+    one = isinstance(sites, Site | Mapping | str) or not isinstance(sites, Sequence)
+    return (sites,) if one else tuple(sites)
 
 
 def _places(hypothesis: Hypothesis, given: Any) -> Places:

@@ -1,5 +1,6 @@
 """Where a block of directions ends is learned: as good as the best of that size, exact at both ends."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from causalmi.errors import SpecError
 from causalmi.methods.align.align import align
 from causalmi.methods.align.boundless import Boundaries, BoundlessDAS
 from causalmi.methods.align.das import DAS
+from causalmi.methods.align.fitting import Training
 from causalmi.methods.align.method import Problem
 from causalmi.runs.hypothesis_file import read_file
 from causalmi.spec.hypothesis import Hypothesis
@@ -97,6 +99,21 @@ def test_the_end_of_training_interchanges_what_is_claimed() -> None:
     assert float(learner.penalty(0.79)) > 0 == float(learner.penalty(0.8))  # which would move it without the loss
 
 
+def test_a_boundary_stays_where_it_is_once_the_masks_are_hard() -> None:
+    """Though the optimizer remembers the gradients of before; the rotation goes on."""
+    seen: dict[int, list[torch.Tensor]] = {}
+
+    def look(stage: str, step: int, steps: int) -> None:
+        seen[step] = [value.detach().clone() for value in training.learner.parameters.values()]
+
+    problem, method = replace(small("a", "b"), progress=look), BoundlessDAS(penalty=1.0, steps=20, batch=8)
+    training = Training(method, problem, method.learner(problem))
+    training.run()
+    (turned, sizes), (last_turned, last) = seen[16], seen[20]  # 16 of 20 steps are done where they harden
+    torch.testing.assert_close(last, sizes, rtol=0, atol=1e-12)
+    assert (seen[15][1] - sizes).abs().max() > 1e-4 and (turned - last_turned).abs().max() > 1e-4
+
+
 def test_a_planted_variable_needs_one_direction() -> None:
     """It is found in a direction that no neuron has; a heavier penalty claims no more than a lighter one."""
     training = trained(BoundlessDAS(penalty=(0.0, 1.0), steps=120, batch=64), signs(TURN, "u", n=192))
@@ -140,3 +157,11 @@ def test_the_learned_size_is_as_good_as_the_same_size_given() -> None:
 def test_wrong_settings_are_refused(how: dict[str, Any], said: str) -> None:
     with pytest.raises(SpecError, match=said):
         BoundlessDAS(**how)
+
+
+def test_more_variables_than_directions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = family(MLP, "a", "b")
+    (place,) = problem.places.at
+    monkeypatch.setattr(type(problem), "widths", {place: 1})
+    with pytest.raises(SpecError, match="fewer directions than variables"):
+        BoundlessDAS().refuse(problem)

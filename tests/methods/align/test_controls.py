@@ -1,5 +1,7 @@
 """Searches where nothing should be found: they are the same search, on what was changed, and say when there is none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,9 @@ from torch import Tensor
 
 import causalmi as cm
 from causalmi import site
-from causalmi.errors import ModelError
+from causalmi.errors import ModelError, SpecError
 from causalmi.methods.align.controls import relabel
+from causalmi.methods.align.split import Parts
 from causalmi.methods.swap import Swap
 from tests.ground_truth.planted import claim, network, turn
 
@@ -56,6 +59,46 @@ def test_pairs_are_not_those_of_a_later_test_of_the_same_seed() -> None:
     assert not any(inside)
 
 
+def test_labels_of_pairs_with_choices_are_drawn_among_each_rows_own() -> None:
+    """A counterfactual answer stands in the same column in every row, so exchanging columns would change nothing."""
+    hypothesis = claim(Q, "left")
+    pairs = hypothesis.task.pairs(400, vary=["left"], seed=0)
+    swap = Swap(cm.load_model(network(Q)), pairs, {"left": (site.module("h"),)})
+    expected = swap.expected(("left",))
+    columns = torch.stack([expected, 1 - expected, expected, 1 - expected], 1)  # as those of base and source come
+    assert pairs.tensors is not None
+    with_choices = replace(pairs, tensors=replace(pairs.tensors, choices=columns))
+    other = Swap(swap.model, with_choices, swap.alignment)
+    other.expect(("left",), expected)
+    relabel(other, [("left",)], seed=0)
+    after = other.expected(("left",))
+    assert 0.4 < (after == expected).double().mean() < 0.6
+    assert set(after.tolist()) == {0, 1}
+
+
+def test_places_that_overlap_are_tried_one_after_the_other() -> None:
+    h = site.module("h")
+    found = aligned(TRIED, sites=[h, {"left": [h]}, site.module("h")[0:4]], controls=[cm.ShuffledSources()])
+    assert len(found.frame) == 1  # type: ignore[attr-defined]  # all the same place
+    assert found.verdict == "supported"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("controls", ["none", [cm.ShuffledSources], 3])
+def test_what_is_no_control_is_refused_at_once(controls: object) -> None:
+    with pytest.raises(SpecError, match="is no control"):
+        aligned(controls=controls)
+
+
+def test_a_control_may_stand_alone() -> None:
+    assert list(aligned(controls=cm.ShuffledSources()).test.weakest.controls) == ["shuffled sources"]  # type: ignore[attr-defined]
+
+
+def test_few_bases_to_judge_on_are_warned_of() -> None:
+    pairs = claim(Q, "left").task.pairs(30, vary=["left"], seed=0)
+    with pytest.warns(cm.errors.CausalmiWarning, match="different bases"):
+        Parts.of(pairs, seed=0)
+
+
 class Fold:
     """Vectors turned by |x|, which a linear map cannot: a featurizer that is exact and not linear."""
 
@@ -72,9 +115,11 @@ class Fold:
 def test_features_that_compute_are_reported_with_an_untrained_network_or_not_at_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    method = cm.DBM(featurizer=Fold(), steps=20)  # type: ignore[arg-type]
+    method = cm.DBM(featurizer=lambda values: Fold(), steps=20)  # type: ignore[arg-type, return-value]
     found = aligned(method, controls=[cm.ShuffledSources()])
     assert isinstance(found.test.weakest.controls[cm.UntrainedSearch.name], cm.Estimate)  # type: ignore[attr-defined]
+    made = aligned(cm.DBM(featurizer=Fold(), steps=20), controls=[])  # type: ignore[arg-type]
+    assert made.verdict == "uninformative" and "made beforehand" in made.sentence  # type: ignore[attr-defined]
 
     def refuse(self: cm.Model, seed: int) -> cm.Model:
         raise ModelError("its weights cannot be drawn")

@@ -101,6 +101,44 @@ def test_other_features_are_claimed_as_such() -> None:
     assert fitted.nonlinear
 
 
+class Trying(torch.nn.Module):
+    """Directions in float32, of which training mode would drop some."""
+
+    width, size, linear = 8, 8, True
+
+    def __init__(self, dropped: float) -> None:
+        super().__init__()
+        self.columns, self.dropout = torch.nn.Parameter(TURN.T.float().clone()), torch.nn.Dropout(dropped)
+
+    def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.dropout(x @ self.columns)
+        return features, x - features @ self.columns.T
+
+    def decode(self, features: torch.Tensor, rest: torch.Tensor | None) -> torch.Tensor:
+        return features @ self.columns.T + rest
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_module_is_a_constant(made: bool) -> None:
+    """In evaluation mode, in the network's precision, without gradients in its weights; it stays as it was."""
+    masks = []
+    for dropped in (0.0, 0.5):
+        module = Trying(dropped)
+        training = trained(
+            DBM(steps=30, batch=64, featurizer=(lambda values: Trying(dropped)) if made else module),  # noqa: B023
+            planted(True, "u"),
+        )
+        (share,) = training.learner.shares(1.0)[0].values()
+        masks.append(share.masks.detach())
+        features, _ = share.featurizer.encode(torch.ones(2, 8, dtype=torch.float64))
+        assert features.dtype == torch.float64 and not features.requires_grad
+        (site,) = training.fitted()[0].alignment["u"]
+        assert isinstance(site.featurizer, Trying) and (made or site.featurizer is module)
+        assert site.featurizer.training and site.featurizer.columns.grad is None
+        assert site.featurizer.columns.dtype == torch.float32
+    assert torch.equal(*masks) and masks[0].min() < 0.4 < 0.6 < masks[0].max()
+
+
 def test_several_penalties_and_budgets_are_rows_of_their_own() -> None:
     problem = family(MLP, "a")
     rows = DBM(penalty=(0.0, 50.0), steps=60, batch=8).fits(problem)
@@ -204,7 +242,8 @@ def test_wrong_settings_are_refused(how: dict[str, Any], said: str) -> None:
 def test_what_does_not_fit_the_place_is_refused() -> None:
     problem = family(MLP, "a", "b")
     with pytest.raises(SpecError, match="is no featurizer of the 8 numbers"):
-        DBM(featurizer=Turned(torch.eye(5))).learner(problem)
+        DBM(featurizer=Turned(torch.eye(5))).refuse(problem)
+    DBM(featurizer=Turned(torch.eye(8))).refuse(problem)
     with pytest.raises(SpecError, match="is no featurizer"):
         DBM(featurizer=lambda values: values.mean(0)).learner(problem)
     with pytest.raises(SpecError, match="there are 1 features at .*, and 2 would be needed"):

@@ -44,10 +44,17 @@ def result() -> AlignmentsResult:
 
 
 def test_each_network_has_the_alignment_that_it_has_alone(result: AlignmentsResult) -> None:
-    data = truth().task.pairs(300, vary=["left", "right"], seed=0)
-    alone = align(truth(), noisy(1), method=QUICK, sites=[LAYER2], data=data, controls=[cm.ShuffledSources()])
+    alone = align(truth(), noisy(1), method=QUICK, sites=[LAYER2], n=300, controls=[cm.ShuffledSources()])
     assert alone.to_dict() == result.aligned[1].to_dict()
     assert result.iia == (result.aligned[0].iia.value, alone.iia.value)  # type: ignore[union-attr]
+
+
+def test_a_network_without_the_place_is_left_out() -> None:
+    small = stack((8, 8, 2, 2)).double()
+    found = align_each(
+        truth(), [handcrafted(), small], method=QUICK, sites=[cm.site.module("layer3")], n=200, controls=[]
+    )
+    assert list(found.left_out) == [1] and "layer3" in found.left_out[1]
 
 
 def test_progress_tells_which_network_it_is_of(result: AlignmentsResult) -> None:

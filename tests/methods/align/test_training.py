@@ -2,17 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
-from causalmi.errors import ModelError
+from causalmi.errors import ModelError, SpecError
 from causalmi.methods.align.boundless import BoundlessDAS
+from causalmi.methods.align.components import PCAAlignment
 from causalmi.methods.align.das import DAS
+from causalmi.methods.align.dbm import DBM
 from causalmi.methods.align.descent import Descent
 from causalmi.methods.align.fitting import Training
 from causalmi.methods.align.judging import Counts
-from causalmi.methods.align.method import Trained
+from causalmi.methods.align.method import Method, Trained
+from causalmi.methods.align.multitask import MultiTaskDAS
 from tests.methods.align.small import family
 from tests.networks import Network, draw_numbers, mlp
 
@@ -56,6 +60,29 @@ def test_training_ends_when_nothing_improves_and_the_best_step_is_taken(monkeypa
     assert training.scores == [(pytest.approx(0.6), -2.0), (pytest.approx(0.5), pytest.approx(-0.9))]
     (best,) = training.best.values()
     assert torch.equal(best[0], kept[1][0]) and torch.equal(best[1], kept[2][1])
+
+
+@pytest.mark.parametrize("variables", [("a",), ("a", "b")], ids=str)
+def test_nested_tries_take_their_best_step_together(
+    monkeypatch: pytest.MonkeyPatch, variables: tuple[str, ...]
+) -> None:
+    """The one where their mean is best, though each alone was better at another: 0.7 at 4, 0.4 at 2 and 0.65 at 6."""
+    problem, method = family(MLP, *variables), DAS(dims=(1, 4), nested=True, **SETTINGS)
+    if len(variables) > 1:
+        method = replace(method, dims=({"a": 1, "b": 1}, {"a": 4, "b": 3}))
+    training = Training(method, problem, method.learner(problem))
+    scripted(
+        monkeypatch, [(0.8, 1.0), (0.0, 1.0)], [(0.7, 1.0), (0.7, 2.0)], [(0.4, 1.0), (0.9, 1.0)],
+        [(0.7, 1.0), (0.7, 2.0)], [(0.0, 0.0), (0.0, 0.0)],
+    )  # fmt: skip
+    training.run()
+    small, large = training.fitted()
+    assert training.step == 8 and training.taken == [4, 4] and training.idle == [2, 2]
+    assert small.more["loss"] == pytest.approx(1.0) and large.more["loss"] == pytest.approx(2.0)  # of each its own
+    for v in variables:
+        one, many = (fitted.alignment[v][0].basis for fitted in (small, large))
+        assert one is not None and many is not None and one.dims < many.dims
+        torch.testing.assert_close(torch.tensor(many.columns[:, :1]), torch.tensor(one.columns), rtol=0, atol=1e-9)
 
 
 def test_masks_that_harden_are_trained_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,3 +148,41 @@ def test_the_same_seed_gives_the_same_numbers_and_another_others() -> None:
         training.run()
     values = [next(iter(training.learner.parameters.values())) for training in (one, same, other)]
     assert torch.equal(values[0], values[1]) and not torch.allclose(values[0], values[2])
+
+
+@pytest.mark.parametrize("kind", [DAS, MultiTaskDAS])
+@pytest.mark.parametrize("dims", [(), [], "4", 1.5, 0, (1, "a"), True, None, {}, {"a": 0}, (2, {"a": True})], ids=str)
+def test_dims_that_are_no_numbers_of_directions_are_refused(kind: type[DAS], dims: Any) -> None:
+    with pytest.raises(SpecError, match="dims is .*; give a whole number from 1, one for each variable") as error:
+        kind(dims=dims)
+    assert len(error.value.problems) == 1
+
+
+def test_a_list_is_a_tuple() -> None:
+    some: Any = [1, 4]
+    assert DAS(dims=some) == DAS(dims=(1, 4)) and MultiTaskDAS(dims=some).tries == (1, 4)
+    assert PCAAlignment(dims=some).tries == BoundlessDAS(penalty=some).penalties == (1, 4)
+    assert DBM(gate="budget", features=some) == DBM(gate="budget", features=(1, 4))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        DAS(dims=(1, 5)),
+        DAS(dims={"a": 1, "c": 1}),
+        DAS(dims=({"a": 1, "b": 3}, {"a": 4, "b": 1}), nested=True),
+        MultiTaskDAS(dims=5),
+        PCAAlignment(dims=(1, 5)),
+        DBM(gate="budget", features=(2, 9)),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_is_refused_before_anything_is_run(method: Method) -> None:
+    problem = family(MLP, "a", "b")
+    small: Any = 1
+    replace(method, **({"features": small} if isinstance(method, DBM) else {"dims": small})).refuse(problem)  # type: ignore[type-var]
+    BoundlessDAS().refuse(problem)
+    with pytest.raises(SpecError):
+        method.refuse(problem)
+    with pytest.raises(SpecError):
+        method.fits(problem)
