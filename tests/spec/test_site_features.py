@@ -104,7 +104,7 @@ def with_fields(**fields: Any) -> Any:
         (with_fields(encode=None), "encode of a Other is no function"),
         (with_fields(__eq__=lambda a, b: True, __hash__=None), "cannot be hashed"),
     ],
-    ids=str,
+    ids=lambda x: x if isinstance(x, str) else type(x).__name__,
 )
 def test_what_is_no_featurizer(featurizer: Any, says: str) -> None:
     with pytest.raises(SiteError, match=says):
