@@ -14,6 +14,8 @@ from causalmi.models.places import matrix
 from causalmi.spec.graph import Graph
 from causalmi.spec.site import Site
 
+TOGETHER = 2**22  # numbers of a block of senders: larger ones do not fit into what a backward pass has just given back
+
 
 def changes(scene: Scene, clean: Outputs) -> Iterator[tuple[int, Senders]]:
     """What ablating the senders adds, (ablated - clean), some at a time, each with the number of the first.
@@ -78,14 +80,16 @@ class Contraction:
 
 def _joined(senders: Iterable[tuple[int, Senders]], scene: Scene) -> list[tuple[int, Senders | Flat]]:
     """Neighbours with a vector each as one part, laid out for products, each written into its place at once."""
-    parts, room, end = list[tuple[int, Senders | Flat]](), torch.empty(0), 0
+    parts, room, begun, end = list[tuple[int, Senders | Flat]](), torch.empty(0), 0, 0
     for first, part in senders:
         if scene.classes is not None or not isinstance(part, Whole):
             parts.append((first, part))
             continue
-        if first != end or not parts or not isinstance(parts[-1][1], Flat):
+        follows = first == end and bool(parts) and isinstance(parts[-1][1], Flat)
+        if not follows or first - begun + part.count > room.shape[1]:
             b, pos, width = part.change.shape[1:]
-            room, begun = part.change.new_empty(b, _together(scene.graph, first), pos, width), first
+            size = max(part.count, min(_together(scene.graph, first), TOGETHER // part.change[0].numel()))
+            room, begun = part.change.new_empty(b, size, pos, width), first
         end = first + part.count
         room[:, first - begun : end - begun] = part.change.transpose(0, 1)
         joined = (begun, Flat(room[:, : end - begun].flatten(2)))
