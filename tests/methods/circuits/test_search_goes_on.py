@@ -53,6 +53,7 @@ for method in (cm.ACDC(threshold=.02), cm.ACDC(threshold=.02, senders="random", 
 """
 
 
+@pytest.mark.slow  # whole processes, which other tests start more cheaply
 def test_every_process_finds_one_circuit() -> None:
     """Whatever the order of sets and dictionaries of strings is there."""
     root = Path(__file__).parents[3]
