@@ -17,11 +17,25 @@ Where: TypeAlias = (
 def wheres(hypothesis: Hypothesis, model: Model, sites: Where | None) -> list[Places]:
     """Each place, or set of places, to search; raises SpecError for what is none."""
     if sites is None:
-        return [Places.wide({v: hypothesis.sites(v) for v in hypothesis.variables})]
+        claimed = Places.wide({v: hypothesis.sites(v) for v in hypothesis.variables})
+        _refuse_alike([claimed])
+        return [claimed]
     listed = _listed(model, sites)
     if not listed:
         raise SpecError("align", ["sites is empty; give at least one place, or leave it out"])
-    return list({str(p): p for p in (_places(hypothesis, each) for each in listed)}.values())
+    found = list({tuple(p.of.items()): p for p in (_places(hypothesis, each) for each in listed)}.values())
+    _refuse_alike(found)
+    return found
+
+
+def _refuse_alike(everywhere: Sequence[Places]) -> None:
+    """Places are told apart by how they print, in what is learned, in its table and in checkpoints."""
+    sites = dict.fromkeys(site for places in everywhere for site in places.at)
+    names = [str(site) for site in sites]
+    if alike := next((name for name in names if names.count(name) > 1), None):
+        raise SpecError(
+            "align", [f"two different places both print as {alike}; give their functions names of their own"]
+        )
 
 
 def _listed(model: Model, sites: Any) -> tuple[Any, ...]:

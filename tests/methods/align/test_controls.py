@@ -12,6 +12,7 @@ from causalmi import site
 from causalmi.errors import ModelError, SpecError
 from causalmi.methods.align.controls import relabel
 from causalmi.methods.align.split import Parts
+from causalmi.methods.align.where import wheres
 from causalmi.methods.swap import Swap
 from tests.ground_truth.planted import claim, network, turn
 
@@ -81,6 +82,16 @@ def test_places_that_overlap_are_tried_one_after_the_other() -> None:
     found = aligned(TRIED, sites=[h, {"left": [h]}, site.module("h")[0:4]], controls=[cm.ShuffledSources()])
     assert len(found.frame) == 1  # type: ignore[attr-defined]  # all the same place
     assert found.verdict == "supported"  # type: ignore[attr-defined]
+
+
+def test_places_that_print_alike_are_refused_rather_than_taken_for_one() -> None:
+    first, second = (site.resid_post(0, at=lambda example, at=at: at) for at in (1, 2))
+    hypothesis = replace(claim(Q, "left"), alignment={"left": [first, second]})
+    with pytest.raises(SpecError, match="both print as"):
+        wheres(hypothesis, cm.load_model(network(Q)), None)
+    with pytest.raises(SpecError, match="both print as"):
+        wheres(hypothesis, cm.load_model(network(Q)), [first, second])
+    assert len(wheres(hypothesis, cm.load_model(network(Q)), [first, first])) == 1
 
 
 @pytest.mark.parametrize("controls", ["none", [cm.ShuffledSources], 3])
